@@ -1,0 +1,24 @@
+// One Jest at the root runs every package's tests; `test/gate-covers-every-test` fails when a *.test.ts is matched by no project.
+const project = (name, rootDir) => ({
+  displayName: name,
+  rootDir,
+  testEnvironment: "node",
+  testEnvironmentOptions: { customExportConditions: ["source", "node", "node-addons"] },
+  extensionsToTreatAsEsm: [".ts"],
+  transform: { "\\.ts$": `${import.meta.dirname}/jest.strip.mjs` },
+  testMatch: ["<rootDir>/**/*.test.ts"],
+  testPathIgnorePatterns: ["/node_modules/", "/dist/"],
+});
+
+export default {
+  projects: [
+    project("shared", "<rootDir>/packages/shared"),
+    project("dispatcher", "<rootDir>/packages/dispatcher"),
+    project("instance", "<rootDir>/packages/instance"),
+    project("scripts", "<rootDir>/scripts"), // the testbed included
+    project("deploy", "<rootDir>/deploy"),
+  ],
+  reporters: ["default", `${import.meta.dirname}/jest.verdict.mjs`],
+  testTimeout: 20_000,
+  maxWorkers: 2,
+};

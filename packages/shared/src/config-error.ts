@@ -1,0 +1,25 @@
+/** Exit status of a process whose configuration can't be used (EX_CONFIG of sysexits). */
+export const EXIT_CONFIG = 78;
+
+/** One thing wrong with a configuration. Never holds a secret's value. */
+export interface ConfigProblem {
+  readonly key: string;
+  readonly expected: string;
+  /** What was found, quoted; left out for secrets and for absent keys. */
+  readonly got?: string;
+}
+
+/** Every problem of a configuration at once; a process that meets one at start prints it and exits with {@link EXIT_CONFIG}. */
+export class ConfigError extends Error {
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(what: string, problems: readonly ConfigProblem[]) {
+    super(`${what}:\n${problems.map((problem) => `  ${describe(problem)}`).join("\n")}`);
+    this.name = "ConfigError";
+    this.problems = problems;
+  }
+}
+
+function describe({ key, expected, got }: ConfigProblem): string {
+  return `${key}: ${expected}${got === undefined ? "" : `, got ${got}`}`;
+}

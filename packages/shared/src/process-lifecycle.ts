@@ -1,0 +1,48 @@
+import { ConfigError, EXIT_CONFIG } from "./config-error.ts";
+
+/** A started process, as its supervisor sees it. */
+export interface RunningProcess {
+  /** SIGHUP: read certificates and the like again. Must not throw. */
+  reload?(): void;
+  /** Stop accepting, let work end up to the process's own deadline, close everything, flush records. */
+  drain(): Promise<void>;
+}
+
+/**
+ * Starts a process and ties it to its signals: TERM and INT drain and exit 0, a second one exits 1 at once, HUP reloads.
+ * A {@link ConfigError} is printed and exits 78; any other failure to start is printed and exits 1. Signals that arrive while it
+ * still starts are kept and obeyed as soon as it has started, so that nothing half-open is left behind.
+ */
+export async function runProcess(start: () => Promise<RunningProcess>): Promise<void> {
+  let running: RunningProcess | undefined;
+  let stopping = false;
+  const stop = (): void => {
+    if (stopping && running) process.exit(1);
+    stopping = true;
+    if (running) void drainAndExit(running);
+  };
+  process.on("SIGTERM", stop).on("SIGINT", stop);
+  process.on("SIGHUP", () => running?.reload?.());
+  try {
+    running = await start();
+  } catch (error) {
+    process.stderr.write(`${startFailure(error)}\n`);
+    process.exit(error instanceof ConfigError ? EXIT_CONFIG : 1);
+  }
+  if (stopping) await drainAndExit(running);
+}
+
+async function drainAndExit(running: RunningProcess): Promise<void> {
+  try {
+    await running.drain();
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`drain failed: ${startFailure(error)}\n`);
+    process.exit(1);
+  }
+}
+
+function startFailure(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -59,14 +59,16 @@ function parseTarget(text: string): Target | string {
   const match = /^(?:\[([^\]]*)\]|([^:[\]]+)):(\d+)$/.exec(text);
   if (!match)
     return `target ${quote(text)} is not a port, address:port, [ipv6]:port, name:port or unix:/path`;
-  const [, ipv6, name, port = ""] = match;
-  if (ipv6 !== undefined) {
-    return isIPv6(ipv6)
-      ? tcpTarget(text, { host: ipv6, port })
-      : `target ${quote(text)}: not an IPv6 address in brackets`;
-  }
-  if (name !== undefined && isIPv4(name)) return tcpTarget(text, { host: name, port });
-  const parsed = parseHostname(name ?? "");
+  const [, ipv6, name = "", port = ""] = match;
+  if (ipv6 === undefined) return parseNamedTarget(text, { name, port });
+  return isIPv6(ipv6) && !ipv6.includes("%")
+    ? tcpTarget(text, { host: ipv6, port })
+    : `target ${quote(text)}: not an IPv6 address in brackets`;
+}
+
+function parseNamedTarget(text: string, { name, port }: { name: string; port: string }): Target | string {
+  if (isIPv4(name)) return tcpTarget(text, { host: name, port });
+  const parsed = parseHostname(name);
   return parsed.ok
     ? tcpTarget(text, { host: parsed.hostname, port })
     : `target ${quote(text)}: the host is not an address or a hostname (${parsed.problem})`;

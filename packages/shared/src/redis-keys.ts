@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import type { Hostname } from "./hostname.ts";
 
 /** Prefix of every route key; the dispatcher tracks it as a whole. */
@@ -16,4 +17,92 @@ export function hostConfigKey(hostname: Hostname): string {
 /** Key of a stored certificate (JSON; the private key in it is sealed under this key's name). */
 export function certificateKey(hostname: Hostname): string {
   return `cert:${hostname}`;
+}
+
+/** Prefix of everything OAuth; each record below holds its hostname and is refused on any other. */
+export const OAUTH_PREFIX = "oauth:";
+/** Prefix of the access-token records; the protected resource tracks it as a whole. */
+export const TOKEN_PREFIX = "oauth:token:";
+
+/**
+ * Returns what a bearer value (code, refresh token, secret, cookie) is stored under: its SHA-256 in base64url. The values have
+ * 128 random bits or more, so neither salt nor stretching would add anything.
+ */
+export function bearerHash(value: string): string {
+  return hash("sha256", value, "base64url");
+}
+
+/** Key of a registered client (JSON, `ClientRecord`). */
+export function clientKey(clientId: string): string {
+  return `oauth:client:${clientId}`;
+}
+
+/** Key of an access token (JSON, `TokenRecord`), by its `jti`; never the token. */
+export function tokenKey(jti: string): string {
+  return TOKEN_PREFIX + jti;
+}
+
+/** Key of a hostname's signing keys (JSON, private parts sealed). */
+export function signingKeyKey(hostname: Hostname): string {
+  return `oauth:key:${hostname}`;
+}
+
+/** Key of an authorization code (JSON), by the code. */
+export function codeKey(code: string): string {
+  return `oauth:code:${bearerHash(code)}`;
+}
+
+/** Key of a refresh token (JSON), by the token. */
+export function refreshTokenKey(refreshToken: string): string {
+  return `oauth:refresh:${bearerHash(refreshToken)}`;
+}
+
+/** Key of a grant (JSON): what one account gave one client. The id is no bearer value. */
+export function grantKey(grantId: string): string {
+  return `oauth:grant:${grantId}`;
+}
+
+/** Key of who stands behind a grant (JSON, `GrantIdentity`); lives as long as the grant. */
+export function grantIdentityKey(grantId: string): string {
+  return `oauth:identity:${grantId}`;
+}
+
+/** Key of the sorted set of the Redis keys that end with a grant, by their own end (unix seconds). */
+export function grantMembersKey(grantId: string): string {
+  return `oauth:grant-members:${grantId}`;
+}
+
+/** Key of the sorted set of a client's grant ids on one hostname, by their end (unix seconds). */
+export function clientGrantsKey(hostname: Hostname, clientId: string): string {
+  return `oauth:client-grants:${hostname}:${clientId}`;
+}
+
+/** Key of a started authorization (JSON, sealed), by the engine's id, which is also the value of a cookie. */
+export function interactionKey(uid: string): string {
+  return `oauth:interaction:${bearerHash(uid)}`;
+}
+
+/** Key of a login on its way to the identity provider (JSON), by the `state` it was sent with. */
+export function loginKey(state: string): string {
+  return `oauth:login:${bearerHash(state)}`;
+}
+
+/** Key of the account id a listed login is pinned to (JSON). Logins compare without case. */
+export function pinKey(hostname: Hostname, login: string): string {
+  return `oauth:pin:${hostname}:${login.toLowerCase()}`;
+}
+
+/** Key of the user an MCP session belongs to (JSON), by the session id as the upstream made it. */
+export function mcpSessionKey(hostname: Hostname, sessionId: string): string {
+  return `oauth:mcp-session:${bearerHash(`${hostname} ${sessionId}`)}`;
+}
+
+/** Key that remembers a client assertion until it ends (RFC 7523 section 3), by the engine's hash of issuer and `jti`. */
+export function assertionKey(hostname: Hostname, id: string): string {
+  return `oauth:assertion:${hostname}:${id}`;
+}
+
+/** Key of a counter of registrations in one minute. `subject` is a redirect host, or `*` for all of them. */
+export function registrationCountKey(hostname: Hostname, subject: string, minute: number): string {
+  return `oauth:registrations:${hostname}:${subject}:${minute}`;
 }

@@ -8,6 +8,7 @@ import tls from "node:tls";
 export const EXTENSION = {
   serverName: 0,
   supportedGroups: 10,
+  signatureAlgorithms: 13,
   alpn: 16,
   ech: 0xfe0d,
   grease: 0x0a0a,
@@ -115,35 +116,47 @@ export function segmentsCutAt(stream: Buffer, cuts: readonly number[]): Buffer[]
   return ends.map((end, i) => Buffer.from(stream.subarray(i === 0 ? 0 : ends[i - 1], end)));
 }
 
+/** How long a peer on this machine may take to send its hello, in milliseconds. */
+const CAPTURE_DEADLINE_MS = 15_000;
+
 /**
- * Returns the first flight a peer sends to a fresh loopback listener: `connect` makes it connect there. The listener never
- * answers, so everything that comes belongs to the hello's records.
+ * Returns the record with the hello that a peer sends to a fresh loopback listener: `connect` makes it connect there and
+ * returns how to stop it. The listener never answers.
  */
-async function captureFlight(connect: (port: number) => () => void): Promise<Buffer> {
+async function captureHello(connect: (port: number) => () => void): Promise<Buffer> {
   const server = net.createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const stop = connect((server.address() as net.AddressInfo).port);
+  const stop = connect(portOf(server));
   try {
-    const [socket] = (await once(server, "connection")) as [net.Socket];
-    socket.on("error", () => {}); // the peer is stopped without ceremony
-    const chunks: Buffer[] = [];
-    for await (const chunk of socket) {
-      chunks.push(chunk as Buffer);
-      const flight = Buffer.concat(chunks);
-      if (flight.length >= 5 && flight.length >= 5 + flight.readUInt16BE(3)) return flight;
-    }
-    throw new Error("the peer closed before its hello was whole");
+    const signal = AbortSignal.timeout(CAPTURE_DEADLINE_MS);
+    const [socket] = (await once(server, "connection", { signal })) as [net.Socket];
+    socket.setTimeout(CAPTURE_DEADLINE_MS, () => socket.destroy(new Error("no hello came")));
+    return await firstRecord(socket);
   } finally {
     stop();
     server.close();
   }
 }
 
+async function firstRecord(socket: net.Socket): Promise<Buffer> {
+  let flight = Buffer.alloc(0);
+  for await (const chunk of socket) {
+    flight = Buffer.concat([flight, chunk as Buffer]);
+    const end = flight.length < 5 ? Infinity : 5 + flight.readUInt16BE(3);
+    if (flight.length >= end) return flight.subarray(0, end);
+  }
+  throw new Error("the peer closed before its hello was whole");
+}
+
+export function portOf(server: net.Server): number {
+  return (server.address() as net.AddressInfo).port;
+}
+
 /** The hello of this very Node: over 1,460 octets, for it offers X25519MLKEM768. */
 export function captureNodeHello(options: tls.ConnectionOptions): Promise<Buffer> {
-  return captureFlight((port) => {
-    const socket = tls.connect({ ...options, host: "127.0.0.1", port, rejectUnauthorized: false });
+  return captureHello((port) => {
+    const socket = tls.connect({ ...options, host: "127.0.0.1", port });
     socket.on("error", () => {}); // no answer ever comes
     return () => socket.destroy();
   });
@@ -151,9 +164,9 @@ export function captureNodeHello(options: tls.ConnectionOptions): Promise<Buffer
 
 /** The hello of a program that connects to the port its arguments are made for. */
 export function captureProgramHello(program: string, args: (port: number) => string[]): Promise<Buffer> {
-  return captureFlight((port) => {
+  return captureHello((port) => {
     const child = spawn(program, args(port), { stdio: ["pipe", "ignore", "ignore"] });
-    child.on("error", () => {}); // the capture's own deadline reports a program that does not start
+    child.on("error", () => {}); // the deadline reports a program that does not start
     child.stdin.on("error", () => {});
     return () => child.kill("SIGKILL");
   });

@@ -116,7 +116,8 @@ class Http2Gateway implements Gateway {
     const outgoing = this.#connected().request(toHttp2Headers(request, headers), {
       endStream: !hasBody(request),
     });
-    response.once("close", () => outgoing.close());
+    // Not `close(NGHTTP2_CANCEL)`: when the pipeline below destroys the stream in the same turn, Node never sends that frame.
+    response.once("close", () => outgoing.destroy());
     const answered = new Promise<IncomingHttpHeaders & { ":status"?: number }>((resolve, reject) => {
       outgoing.once("response", resolve).once("error", reject);
       outgoing.once("close", () => reject(new Error("the gateway closed the stream")));

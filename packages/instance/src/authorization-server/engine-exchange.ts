@@ -1,0 +1,118 @@
+import { IncomingMessage, ServerResponse, type OutgoingHttpHeaders } from "node:http";
+import { Socket } from "node:net";
+import type { LogRecord } from "@gatehouse/shared/log-record";
+
+/** What ties a record of the authorization server to the request it came from. */
+export type Trace = Pick<LogRecord, "ip" | "conn" | "req">;
+
+/** What the engine is to see of a request. Nothing else of the peer's request reaches it. */
+export interface EngineCall {
+  readonly method: string;
+  /** Path and query. */
+  readonly url: string;
+  /** Canonical `host[:port]` of this instance, never what the peer sent: the engine builds URLs from it. */
+  readonly host: string;
+  readonly authorization?: string | undefined;
+  readonly cookie?: string | undefined;
+  readonly body?: { readonly type: string; readonly bytes: Buffer } | undefined;
+  readonly trace: Trace;
+  /** `jti` of the access token that was shown and verified, for the endpoints that take tokens (`/revoke`, `/introspect`). */
+  readonly presentedToken?: string | undefined;
+}
+
+/** What a person should read when the engine can't send the browser back to the client. */
+export interface PageProblem {
+  readonly status: number;
+  readonly error: string;
+  readonly description: string;
+}
+
+/**
+ * A request made for the engine instead of the peer's own: canonical host, only the headers that the endpoints read, a body that
+ * may have been rewritten. It looks the same for HTTP/1.1 and HTTP/2 and never touches the peer's socket.
+ */
+export class EngineRequest extends IncomingMessage {
+  readonly trace: Trace;
+  readonly presentedToken: string | undefined;
+  /** Set by the engine's error page hook; the page itself is made outside. */
+  pageProblem: PageProblem | undefined;
+  /** Set when something other than the request was at fault. */
+  failure: unknown;
+
+  constructor(call: EngineCall) {
+    // Koa takes `encrypted` for https, which is what the peer speaks to this instance.
+    super(Object.assign(new Socket(), { encrypted: true }));
+    this.method = call.method;
+    this.url = call.url;
+    this.headers = {
+      host: call.host,
+      // The engine renders HTML errors for whoever prefers HTML; its own pages are never shown.
+      accept: "application/json",
+      ...(call.authorization === undefined ? {} : { authorization: call.authorization }),
+      ...(call.cookie === undefined ? {} : { cookie: call.cookie }),
+      ...(call.body === undefined
+        ? {}
+        : { "content-type": call.body.type, "content-length": String(call.body.bytes.length) }),
+    };
+    this.httpVersion = "1.1";
+    this.httpVersionMajor = 1;
+    this.httpVersionMinor = 1;
+    this.complete = true;
+    this.trace = call.trace;
+    this.presentedToken = call.presentedToken;
+    if (call.body !== undefined) this.push(call.body.bytes);
+    this.push(null);
+  }
+
+  /** The body is there from the start; there is no socket to read from. */
+  override _read(): void {}
+}
+
+/** Keeps what the engine answers, to be looked at and passed on. */
+export class EngineResponse extends ServerResponse {
+  #body = Buffer.alloc(0);
+
+  override end(...args: unknown[]): this {
+    const [chunk] = args;
+    if (typeof chunk === "string" || chunk instanceof Uint8Array) this.#body = Buffer.from(chunk);
+    // Without a socket nothing is sent; this only marks the response as ended.
+    super.end();
+    return this;
+  }
+
+  get body(): Buffer {
+    return this.#body;
+  }
+
+  /** The JSON object in the body; undefined when it holds anything else. */
+  get json(): Record<string, unknown> | undefined {
+    try {
+      const value: unknown = JSON.parse(this.#body.toString());
+      return isObject(value) ? value : undefined;
+    } catch {
+      return undefined; // an empty body, a redirect's text
+    }
+  }
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Headers of the engine's answer that are passed on; its CORS and type headers are ours to set. */
+const PASSED: readonly string[] = ["cache-control", "location", "set-cookie", "www-authenticate"];
+
+/** Returns the engine's answer as a `Response`; `json` replaces its body. */
+export function toResponse(answer: EngineResponse, json?: Record<string, unknown>): Response {
+  const headers = new Headers();
+  const given: OutgoingHttpHeaders = answer.getHeaders();
+  for (const name of PASSED) {
+    const value = given[name];
+    for (const one of Array.isArray(value) ? value : value === undefined ? [] : [String(value)])
+      headers.append(name, one);
+  }
+  const isEmpty = answer.statusCode === 204 || headers.has("location") || (json ?? answer.json) === undefined;
+  if (isEmpty) return new Response(null, { status: answer.statusCode, headers });
+  headers.set("content-type", "application/json");
+  return new Response(JSON.stringify(json ?? answer.json), { status: answer.statusCode, headers });
+}

@@ -1,0 +1,167 @@
+import type { Redis } from "ioredis";
+import { hashSecret, isSecretHash } from "@gatehouse/shared/client-record";
+import type { Hostname } from "@gatehouse/shared/hostname";
+import { registrationCountKey } from "@gatehouse/shared/redis-keys";
+import { checkRedirectUri } from "../oauth/redirect-uri.ts";
+import { EXTRA_CLIENT_METADATA } from "./client-policy.ts";
+import { CLIENT_AUTH_METHODS, GRANT_TYPES } from "./protocol.ts";
+
+/** Metadata that is registered (RFC 7591 section 2); everything else in a request is ignored, as the RFC wants. */
+const REGISTERED = [
+  "redirect_uris",
+  "token_endpoint_auth_method",
+  "token_endpoint_auth_signing_alg",
+  "grant_types",
+  "response_types",
+  "client_name",
+  "jwks_uri",
+  "jwks",
+  ...EXTRA_CLIENT_METADATA,
+] as const;
+
+/** Only shown to people, so a bad one is left out rather than the client turned away. */
+const WEB_PAGES = ["client_uri", "logo_uri", "tos_uri", "policy_uri"] as const;
+
+/** What an answer shows of a client, beside the registered metadata (RFC 7591 section 3.2.1, RFC 7592 section 3). */
+const ANSWERED = [
+  "client_id",
+  "client_id_issued_at",
+  "client_secret",
+  "client_secret_expires_at",
+  "application_type",
+  "registration_access_token",
+  "registration_client_uri",
+  ...REGISTERED,
+  ...WEB_PAGES,
+] as const;
+
+/**
+ * Returns a registration or update as the engine shall see it. Clients register more than they need (`device_code`, `scope`,
+ * `null` members) and stop when that is refused; RFC 7591 section 2 lets the server replace or drop values, and says so in the
+ * answer. What would change who the client is (redirect URIs) is never dropped in silence.
+ */
+export function clientMetadata(request: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const metadata: Record<string, unknown> = {};
+  for (const name of REGISTERED) {
+    if (!isAbsent(request[name])) metadata[name] = request[name];
+  }
+  for (const name of WEB_PAGES) {
+    if (isWebPage(request[name])) metadata[name] = request[name];
+  }
+  metadata["grant_types"] = supported(request["grant_types"], GRANT_TYPES) ?? [...GRANT_TYPES];
+  metadata["response_types"] = ["code"];
+  const method = request["token_endpoint_auth_method"];
+  if (!isAbsent(method) && !CLIENT_AUTH_METHODS.some((known) => known === method)) {
+    metadata["token_endpoint_auth_method"] = "client_secret_basic";
+  }
+  // Only a client that signs its assertions has an algorithm for them; the engine refuses one beside any other method.
+  if (metadata["token_endpoint_auth_method"] !== "private_key_jwt") delete metadata["token_endpoint_auth_signing_alg"];
+  return metadata;
+}
+
+/** Returns an update (RFC 7592 section 2.2) as the engine shall see it; what must not be there is kept for the engine to refuse. */
+export function clientUpdate(request: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const update = clientMetadata(request);
+  for (const name of ["client_id", "registration_access_token", "registration_client_uri", "client_id_issued_at"]) {
+    if (!isAbsent(request[name])) update[name] = request[name];
+  }
+  // The engine knows the hash only, and compares.
+  const secret = request["client_secret"];
+  if (typeof secret === "string" && secret !== "") update["client_secret"] = hashSecret(secret);
+  return update;
+}
+
+/**
+ * Returns what a client is told about its registration: no member that is null, no hash, and as `scope` everything that can be
+ * granted here, whatever it asked for.
+ */
+export function registrationAnswer(
+  answer: Readonly<Record<string, unknown>>,
+  scopes: readonly string[],
+): Record<string, unknown> {
+  const shown: Record<string, unknown> = {};
+  for (const name of ANSWERED) {
+    if (!isAbsent(answer[name])) shown[name] = answer[name];
+  }
+  const secret = shown["client_secret"];
+  if (typeof secret !== "string" || isSecretHash(secret)) delete shown["client_secret"];
+  if (shown["client_secret"] === undefined) delete shown["client_secret_expires_at"];
+  return { ...shown, scope: scopes.join(" ") };
+}
+
+/** Registrations per minute that are taken. */
+export interface RegistrationLimits {
+  /** For one redirect host. All loopback hosts count as one. Default 60. */
+  readonly perRedirectHost: number;
+  /** For all of them together. Default 300. */
+  readonly total: number;
+}
+
+export const DEFAULT_REGISTRATION_LIMITS: RegistrationLimits = { perRedirectHost: 60, total: 300 };
+
+/**
+ * Counts registrations of one hostname. Never by address alone: all people behind one assistant come from its few addresses, and
+ * a limit on those would lock them out together.
+ */
+export class RegistrationCounter {
+  readonly #options: {
+    readonly redis: Redis;
+    readonly hostname: Hostname;
+    readonly limits: RegistrationLimits;
+    readonly schemes: readonly string[];
+  };
+
+  constructor(options: {
+    redis: Redis;
+    hostname: Hostname;
+    limits: RegistrationLimits;
+    schemes: readonly string[];
+  }) {
+    this.#options = options;
+  }
+
+  /** Returns 0 when this registration is taken, else the seconds to wait. */
+  async take(redirectUris: unknown): Promise<number> {
+    const { limits } = this.#options;
+    const second = Math.floor(Date.now() / 1000);
+    const minute = Math.floor(second / 60);
+    for (const host of this.#redirectHosts(redirectUris)) {
+      if ((await this.#count(host, minute)) > limits.perRedirectHost) return 60 - (second % 60);
+    }
+    return (await this.#count("*", minute)) > limits.total ? 60 - (second % 60) : 0;
+  }
+
+  async #count(subject: string, minute: number): Promise<number> {
+    const { redis, hostname } = this.#options;
+    const key = registrationCountKey(hostname, subject, minute);
+    const count = await redis.incr(key);
+    if (count === 1) await redis.expire(key, 120);
+    return count;
+  }
+
+  #redirectHosts(uris: unknown): ReadonlySet<string> {
+    const hosts = new Set<string>();
+    for (const uri of Array.isArray(uris) ? (uris as unknown[]) : []) {
+      const check = typeof uri === "string" ? checkRedirectUri(uri, this.#options.schemes) : undefined;
+      if (check?.ok) hosts.add(check.kind === "loopback" ? "loopback" : check.host);
+    }
+    return hosts;
+  }
+}
+
+/** Some clients write null or an empty text for what they do not have. */
+function isAbsent(value: unknown): boolean {
+  return value === undefined || value === null || value === "";
+}
+
+function isWebPage(value: unknown): boolean {
+  return typeof value === "string" && /^https?:\/\//i.test(value) && URL.canParse(value);
+}
+
+/** Returns the known ones of a list; undefined when none is left, or it is no list. */
+function supported(values: unknown, known: readonly string[]): string[] | undefined {
+  const kept = Array.isArray(values) ? known.filter((one) => (values as unknown[]).includes(one)) : [];
+  if (kept.length === 0) return undefined;
+  // The engine needs it for response_types code; refresh alone could never start.
+  return kept.includes("authorization_code") ? kept : ["authorization_code", ...kept];
+}

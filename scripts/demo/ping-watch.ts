@@ -7,7 +7,7 @@ export interface PingWatch {
 }
 
 /** An SSE comment (WHATWG HTML section 9.2.5), as servers send it to keep a quiet stream open. */
-const PING = /^: ?(ping - .*?)\r?$/m;
+const PING = /^: ?(ping - [^\r\n]*)\r?\n/m;
 
 export function watchPings(): PingWatch {
   const { promise, resolve } = Promise.withResolvers<string>();

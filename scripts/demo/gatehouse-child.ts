@@ -12,7 +12,17 @@ const START_TIMEOUT_MS = 30_000;
 const STOP_GRACE_MS = 5_000;
 
 /** Variables of the caller's environment that a child gets; none that could point it at a system of the user's own. */
-const PASSED_ON = ["PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "NODE_OPTIONS", "LOG_LEVEL"];
+const PASSED_ON = [
+  "PATH",
+  "HOME",
+  "TMPDIR",
+  "TZ",
+  "LANG",
+  "LC_ALL",
+  "NODE_OPTIONS",
+  "NODE_EXTRA_CA_CERTS",
+  "LOG_LEVEL",
+];
 
 export type Role = { readonly package: "dispatcher" | "instance"; readonly name: string };
 

@@ -106,7 +106,11 @@ export class DebianPackages {
 
   async #misses(program: string, root: string): Promise<boolean> {
     const LD_LIBRARY_PATH = (await libraryDirectories(root)).join(":");
-    const { stdout } = await run("ldd", [program], { env: { ...process.env, LD_LIBRARY_PATH } });
-    return stdout.includes("not found");
+    try {
+      const { stdout } = await run("ldd", [program], { env: { ...process.env, LD_LIBRARY_PATH } });
+      return stdout.includes("not found");
+    } catch {
+      return true; // a library that is there but cannot be read
+    }
   }
 }

@@ -104,12 +104,12 @@ async function fetchPackages(cached: string): Promise<RedisProgram | undefined> 
 
 /** Several processes may fetch at once: the first rename wins, and the others use what it brought. */
 async function install(root: string, cached: string): Promise<void> {
-  if ((await inUnpackedPackages(cached)) !== undefined) return;
-  await rm(cached, { recursive: true, force: true });
   try {
     await rename(root, cached);
-  } catch (error) {
-    if ((await inUnpackedPackages(cached)) === undefined) throw error;
+  } catch {
+    if ((await inUnpackedPackages(cached)) !== undefined) return;
+    await rm(cached, { recursive: true, force: true }); // left over from another system or release
+    await rename(root, cached);
   }
 }
 

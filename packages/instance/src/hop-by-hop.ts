@@ -1,0 +1,42 @@
+/**
+ * Fields that are about one connection only and never travel further (RFC 9110 section 7.6.1, with `http2-settings` of the
+ * upgrade that RFC 9113 dropped). `te` and `trailer` are decided where they are read; names that `Connection` lists are removed
+ * besides.
+ */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+]);
+
+/** Names that `Connection` must not take away: without them the message would change its meaning or its length. */
+const NEVER_NOMINATED: ReadonlySet<string> = new Set(["host", "content-length", "trailer", "te"]);
+
+/** True for a lower-case name that belongs to one connection. */
+export function isHopByHop(name: string): boolean {
+  return HOP_BY_HOP.has(name);
+}
+
+/** Returns the lower-case names a `Connection` value takes away, beyond those that are removed anyway; undefined when none. */
+export function nominatedNames(connection: string): ReadonlySet<string> | undefined {
+  let names: Set<string> | undefined;
+  for (const token of connection.toLowerCase().split(",")) {
+    const name = token.trim();
+    if (name === "" || name === "close" || isHopByHop(name) || NEVER_NOMINATED.has(name)) continue;
+    (names ??= new Set()).add(name);
+  }
+  return names;
+}
+
+/** Returns the flat name-value list without the fields named. */
+export function withoutNames(fields: readonly string[], names: ReadonlySet<string>): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    if (!names.has(name.toLowerCase())) kept.push(name, fields[i + 1] ?? "");
+  }
+  return kept;
+}

@@ -1,0 +1,58 @@
+import type { ServerHttp2Session } from "node:http2";
+import type { Response } from "./refusal.ts";
+import type { ConnectionContext } from "./request-context.ts";
+
+/** One HTTP connection: what runs on it, and how it ends when the process drains. */
+export class HttpConnection {
+  readonly context: ConnectionContext;
+  readonly #running = new Set<Response>();
+  #session: ServerHttp2Session | undefined;
+  #isUpgraded = false;
+  #isDraining = false;
+
+  constructor(context: ConnectionContext) {
+    this.context = context;
+  }
+
+  /** Requests that run. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  openedSession(session: ServerHttp2Session): void {
+    this.#session = session;
+    if (this.#isDraining) session.close();
+  }
+
+  /** The connection is no HTTP any more: a WebSocket ends when its own streams are ended. */
+  upgraded(): void {
+    this.#isUpgraded = true;
+  }
+
+  began(response: Response): void {
+    this.#running.add(response);
+    if (this.#isDraining) this.#announceEnd(response);
+    response.once("close", () => {
+      this.#running.delete(response);
+      if (this.#isDraining) this.#endIfIdle();
+    });
+  }
+
+  /** HTTP/2: GOAWAY, the rest is the session's. HTTP/1.1: what runs is the last, and is told so while its header can still be changed. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#session?.close();
+    for (const response of this.#running) this.#announceEnd(response);
+    this.#endIfIdle();
+  }
+
+  #announceEnd(response: Response): void {
+    if (!this.#session && !response.headersSent) response.setHeader("connection", "close");
+  }
+
+  #endIfIdle(): void {
+    if (this.#session || this.#isUpgraded || this.#running.size > 0) return;
+    // In order: what was written is still sent. Before its first request a connection has nothing to lose either.
+    this.context.socket.end();
+  }
+}

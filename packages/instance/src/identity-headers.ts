@@ -1,0 +1,90 @@
+import type { RequestContext } from "./request-context.ts";
+import { nextTraceparent } from "./trace-context.ts";
+
+/** Who sent a request, as its token said. The upstream trusts these fields completely. */
+export interface Identity {
+  readonly login: string;
+  /** The provider's immutable id, `github:583231`. */
+  readonly uid: string;
+  /** In the order admin, user, mcp. */
+  readonly scopes: readonly string[];
+  readonly email?: string;
+  readonly clientId: string;
+}
+
+/** A request's context with the identity behind it; open hosts have none. */
+export interface ForwardContext extends RequestContext {
+  readonly identity?: Identity;
+}
+
+/** Names this gateway sets itself; `custom_headers` can't take their place. Lower case. */
+const OURS: ReadonlySet<string> = new Set([
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-forwarded-host",
+  "x-request-id",
+  "traceparent",
+  "x-auth-user",
+  "x-auth-subject",
+  "x-auth-scopes",
+  "x-auth-email",
+  "x-auth-client",
+]);
+
+/** True for a lower-case name whose value only this gateway may decide. */
+export function isOurs(name: string): boolean {
+  return OURS.has(name);
+}
+
+/**
+ * True for a name that a peer may never send through (contract section 5). `folded` is the name in lower case with every
+ * character that is neither letter nor digit written as `-`: CGI and WSGI upstreams fold `X_Auth_User` and `X-Auth-User` into one
+ * variable, so both spellings are one name here.
+ */
+export function isReservedName(folded: string): boolean {
+  return (
+    folded.startsWith("x-auth-") ||
+    folded.startsWith("x-forwarded") ||
+    folded.startsWith("x-internal-") ||
+    folded === "forwarded" ||
+    folded === "x-real-ip" ||
+    folded === "x-request-id"
+  );
+}
+
+/** Appends what the upstream may believe: where the request came from, its ids, and the identity if there is one. */
+export function appendIdentityHeaders(
+  fields: string[],
+  context: ForwardContext,
+  trace: { readonly traceparent: string | undefined; readonly tracestate: readonly string[] },
+): void {
+  const traceparent = nextTraceparent(trace.traceparent);
+  fields.push(
+    "X-Forwarded-For",
+    context.connection.addresses.source.ip,
+    "X-Forwarded-Proto",
+    "https",
+    "X-Forwarded-Host",
+    context.host,
+    "X-Request-Id",
+    context.id,
+    "traceparent",
+    traceparent.value,
+  );
+  if (traceparent.isContinued) for (const state of trace.tracestate) fields.push("tracestate", state);
+  if (context.identity !== undefined) appendIdentity(fields, context.identity);
+}
+
+function appendIdentity(fields: string[], identity: Identity): void {
+  fields.push(
+    "X-Auth-User",
+    identity.login,
+    "X-Auth-Subject",
+    identity.uid,
+    "X-Auth-Scopes",
+    identity.scopes.join(" "),
+    "X-Auth-Client",
+    identity.clientId,
+  );
+  if (identity.email !== undefined) fields.push("X-Auth-Email", identity.email);
+}

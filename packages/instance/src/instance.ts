@@ -1,0 +1,273 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { healthAnswer, openAdminServer, type AdminServer } from "@gatehouse/shared/admin-server";
+import { ConfigError, type ConfigProblem } from "@gatehouse/shared/config-error";
+import {
+  formatListenAddress,
+  inheritedListeners,
+  type ListenAddress,
+} from "@gatehouse/shared/listen-address";
+import type { RunningProcess } from "@gatehouse/shared/process-lifecycle";
+import { readConfig, type Environment } from "@gatehouse/shared/read-config";
+import { RecordWriter, type RecordSink } from "@gatehouse/shared/record-log";
+import { certificateKey, hostConfigKey, routeKey } from "@gatehouse/shared/redis-keys";
+import { SealingKeys } from "@gatehouse/shared/sealing";
+import { instanceOptions, type InstanceConfig } from "./config.ts";
+import { FollowedKeys } from "./followed-keys.ts";
+import { Forwarder } from "./forward.ts";
+import { LiveCertificate } from "./live-certificate.ts";
+import { LiveHostConfig } from "./live-host-config.ts";
+import { ownAddresses, reportRoute } from "./own-address.ts";
+import { InstanceServer } from "./server.ts";
+import { SnapshotFile, type Snapshot } from "./snapshot-file.ts";
+
+/** How long a start waits for a store that doesn't answer, and once more when there is no snapshot to go by. */
+const STORE_WAIT_MS = 5000;
+/** What the last records get to be written. */
+const FLUSH_MS = 2000;
+
+/** What the process gives an instance. */
+export interface Surroundings {
+  readonly env: Environment;
+  readonly pid: number;
+  readonly sinks: readonly RecordSink[];
+}
+
+/**
+ * Starts the instance of one hostname; resolves when it serves.
+ * @throws {ConfigError} for whatever an operator has to change; the system's error when an address can't be bound
+ */
+export async function startInstance({ env, pid, sinks }: Surroundings): Promise<Instance> {
+  const config = readConfig(instanceOptions, env);
+  const instance = new Instance(config, { sinks, inherited: inheritedListeners(env, pid) });
+  try {
+    await instance.start();
+  } catch (error) {
+    await instance.release();
+    throw error;
+  }
+  return instance;
+}
+
+/** One hostname: its parts, the documents they follow, and the order in which they start and stop. */
+export class Instance implements RunningProcess {
+  readonly #config: InstanceConfig;
+  readonly #inherited: readonly ListenAddress[];
+  readonly #log: RecordWriter;
+  readonly #forwarder: Forwarder;
+  readonly #certificate: LiveCertificate;
+  readonly #hostConfig: LiveHostConfig;
+  readonly #server: InstanceServer;
+  readonly #followed: FollowedKeys;
+  readonly #snapshotFile: SnapshotFile | undefined;
+  /** The Redis values, as last read. */
+  #documents: Snapshot = { hostConfig: null, route: null, certificate: null };
+  #state: "starting" | "serving" | "draining" = "starting";
+  #admin: AdminServer | undefined;
+
+  constructor(
+    config: InstanceConfig,
+    { sinks, inherited }: { sinks: readonly RecordSink[]; inherited: readonly ListenAddress[] },
+  ) {
+    const { hostname } = config;
+    const keys = hostKeys(config);
+    const log = new RecordWriter({ level: config.logLevel, component: "instance", sinks });
+    this.#config = config;
+    this.#inherited = inherited;
+    this.#log = log;
+    this.#forwarder = new Forwarder({ hostname, log, limits: config });
+    this.#certificate = new LiveCertificate({ hostname, keys, log, files: certificateFiles(config) });
+    this.#server = new InstanceServer({
+      hostname,
+      log,
+      forwarder: this.#forwarder,
+      secureContext: () => this.#certificate.secureContext(),
+      publicPort: config.publicPort,
+      proxyFrom: config.proxyFrom,
+      proxyTimeoutMs: config.proxyTimeoutMs,
+      handshakeTimeoutMs: config.handshakeTimeoutMs,
+      http: config,
+    });
+    this.#hostConfig = new LiveHostConfig({
+      hostname,
+      log,
+      apply: (hostConfig) => {
+        this.#server.configure(hostConfig);
+        if (hostConfig) this.#certificate.configure(hostConfig.certificate);
+      },
+    });
+    this.#snapshotFile =
+      config.stateDir === undefined ? undefined : new SnapshotFile(config.stateDir, hostname, keys);
+    this.#followed = new FollowedKeys({
+      url: config.redisUrl,
+      hostname,
+      log,
+      keys: new Map([
+        [certificateKey(hostname), (value) => this.#told({ certificate: value })],
+        [routeKey(hostname), (value) => this.#told({ route: value })],
+        [hostConfigKey(hostname), (value) => this.#told({ hostConfig: value })],
+      ]),
+    });
+  }
+
+  /** Where connections are accepted, as an operator writes it. */
+  get addresses(): readonly string[] {
+    return this.#server.addresses.map((bound) => {
+      if (bound === null) return "an inherited unix socket";
+      if (typeof bound === "string") return formatListenAddress({ kind: "unix", path: bound });
+      return formatListenAddress({ kind: "tcp", host: bound.address, port: bound.port });
+    });
+  }
+
+  /** Base URL of the health page; undefined when it is off. */
+  get adminUrl(): string | undefined {
+    return this.#admin?.url;
+  }
+
+  async start(): Promise<void> {
+    await this.#certificate.start();
+    this.#followed.start();
+    await this.#loadDocuments();
+    const { hostname, listen: configured, adminListen } = this.#config;
+    const { route } = this.#documents;
+    await this.#server.listen(ownAddresses({ hostname, inherited: this.#inherited, configured, route }));
+    if (adminListen) {
+      this.#admin = await openAdminServer(adminListen, { "/health": () => this.#health() });
+    }
+    this.#state = "serving";
+    this.#record("process_started", `instance started: ${hostname} on ${this.addresses.join(", ")}`);
+  }
+
+  /** HUP. */
+  reload(): void {
+    this.#certificate.reload();
+  }
+
+  async drain(): Promise<void> {
+    this.#state = "draining";
+    const { drainSeconds } = this.#config;
+    this.#record("process_stopping", `instance stopping: ${drainSeconds} s for what runs`);
+    await this.#server.drain(drainSeconds * 1000);
+    this.#record("process_stopped", "instance stopped");
+    await this.release();
+  }
+
+  /** Lets go of everything but the connections. */
+  async release(): Promise<void> {
+    this.#certificate.close();
+    await Promise.all([this.#followed.close(), this.#snapshotFile?.settled(), this.#admin?.close()]);
+    await this.#log.flush(FLUSH_MS);
+  }
+
+  /**
+   * Finds the first host config: from Redis, else, when that is away or holds a bad one, from the snapshot.
+   * @throws {ConfigError} when there is none
+   */
+  async #loadDocuments(): Promise<void> {
+    let isRead = await this.#isStoreRead({ orLost: true });
+    const snapshot = await this.#snapshotFile?.read();
+    if (!isRead && snapshot && snapshot.hostConfig !== null) this.#documents = snapshot;
+    else if (!isRead) isRead = await this.#isStoreRead({ orLost: false });
+    this.#state = "serving";
+    const { certificate, hostConfig } = this.#documents;
+    if (isRead) {
+      this.#told(this.#documents);
+      if (!this.#hostConfig.current && hostConfig !== null && snapshot?.hostConfig) {
+        this.#hostConfig.restore(snapshot.hostConfig);
+      }
+    } else {
+      this.#certificate.offerStored(certificate);
+      if (hostConfig !== null) this.#hostConfig.restore(hostConfig);
+    }
+    if (!this.#hostConfig.current) throw this.#noHostConfig(isRead);
+  }
+
+  /** True when every key was read; false when the store is away (`orLost`), or did not answer in time. */
+  async #isStoreRead({ orLost }: { orLost: boolean }): Promise<boolean> {
+    const timer = new AbortController();
+    const answers = [
+      this.#followed.whenRead.then(() => true),
+      delay(STORE_WAIT_MS, false, { signal: timer.signal }).catch(() => false),
+    ];
+    if (orLost) answers.push(this.#followed.whenLost.then(() => false));
+    const isRead = await Promise.race(answers);
+    timer.abort();
+    return isRead;
+  }
+
+  /** Redis values, new or read again. Until the first are complete they only wait, so that they are put in force in order. */
+  #told(values: Partial<Snapshot>): void {
+    this.#documents = { ...this.#documents, ...values };
+    if (this.#state === "starting") return;
+    if (values.certificate !== undefined) this.#certificate.offerStored(values.certificate);
+    if (values.hostConfig !== undefined) this.#hostConfig.offer(values.hostConfig);
+    const { route, certificate } = this.#documents;
+    // A bad config is not worth keeping: the snapshot holds what can be served.
+    this.#snapshotFile?.write({ hostConfig: this.#hostConfig.goodText ?? null, route, certificate });
+  }
+
+  #noHostConfig(isRead: boolean): ConfigError {
+    const { hostname } = this.#config;
+    const key = hostConfigKey(hostname);
+    const { state, problems } = this.#hostConfig.report();
+    const missing: ConfigProblem = isRead
+      ? {
+          key,
+          expected: `is required in Redis: gatehouse host add ${hostname} --target URL`,
+          got: "no such key",
+        }
+      : {
+          key: "REDIS_URL",
+          expected: `must be reachable for the first start (there is no snapshot with ${key} yet)`,
+        };
+    return new ConfigError(`no usable host config for ${hostname}`, state === "bad" ? problems : [missing]);
+  }
+
+  #health(): ReturnType<typeof healthAnswer> {
+    const { route } = this.#documents;
+    return healthAnswer(this.#state === "serving", {
+      status: this.#state,
+      hostname: this.#config.hostname,
+      listening: this.addresses,
+      route: reportRoute(route, this.#server.addresses),
+      config: this.#hostConfig.report(),
+      certificate: this.#certificate.report(),
+      store: { is_fresh: this.#followed.isFresh },
+      snapshot: { is_kept: this.#snapshotFile !== undefined, problem: this.#snapshotFile?.problem },
+      connections: this.#server.connections,
+      requests: this.#server.requests,
+      records_lost: this.#log.lost,
+    });
+  }
+
+  #record(event: "process_started" | "process_stopping" | "process_stopped", message: string): void {
+    const { hostname } = this.#config;
+    this.#log.write({ time: Date.now(), level: "info", component: "instance", event, hostname, message });
+  }
+}
+
+/** @throws {ConfigError} when the keys don't fit together or belong to another hostname */
+function hostKeys({ hostname, secretKey, oldSecretKeys }: InstanceConfig): SealingKeys {
+  const keys = SealingKeys.parse(secretKey, oldSecretKeys)?.forHostname(hostname);
+  if (keys) return keys;
+  throw new ConfigError("configuration can't be used", [
+    {
+      key: "GATEHOUSE_SECRET_KEY, GATEHOUSE_SECRET_KEYS_OLD",
+      expected: `must be all root keys, or all made for ${hostname}`,
+    },
+  ]);
+}
+
+/** @throws {ConfigError} when only one of the two paths is given */
+function certificateFiles(config: InstanceConfig): { certificatePath: string; keyPath: string } | undefined {
+  const { certificateFile, certificateKeyFile } = config;
+  if (certificateFile !== undefined && certificateKeyFile !== undefined) {
+    return { certificatePath: certificateFile, keyPath: certificateKeyFile };
+  }
+  if (certificateFile === certificateKeyFile) return undefined;
+  throw new ConfigError("configuration can't be used", [
+    {
+      key: "GATEHOUSE_CERTIFICATE_FILE, GATEHOUSE_CERTIFICATE_KEY_FILE",
+      expected: "must be given together or not at all",
+    },
+  ]);
+}

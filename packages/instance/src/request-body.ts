@@ -1,0 +1,99 @@
+import type { IncomingMessage } from "node:http";
+import type { Http2ServerRequest } from "node:http2";
+import { Readable } from "node:stream";
+
+/** Bytes held between peer and upstream before the peer is paused. */
+const BUFFER_BYTES = 65_536;
+/** What is still read of a body nobody wants any more, so that a peer that is writing gets to read the answer. */
+const MAX_DISCARDED_BYTES = 1_048_576;
+const MAX_DISCARD_MS = 5_000;
+
+/** The body passed the bound of the request it belongs to. */
+export class BodyTooLargeError extends Error {
+  override readonly name = "BodyTooLargeError";
+}
+
+export interface RequestBodyOptions {
+  /** Most bytes passed on; 0 for no limit. */
+  readonly maxBytes: number;
+  /** Told the first chunk as it passes; it is neither held back nor changed. */
+  readonly onFirstChunk?: ((chunk: Buffer) => void) | undefined;
+}
+
+/**
+ * A request's body on its way to the upstream. It stands between the two because undici destroys the stream it was given when the
+ * exchange is over, which on HTTP/2 would take the response down with it. Nothing is read before the upstream's connection asks.
+ */
+export class RequestBody extends Readable {
+  readonly #source: IncomingMessage | Http2ServerRequest;
+  readonly #options: RequestBodyOptions;
+  #bytes = 0;
+  #isReading = false;
+
+  constructor(source: IncomingMessage | Http2ServerRequest, options: RequestBodyOptions) {
+    super({ highWaterMark: BUFFER_BYTES });
+    this.#source = source;
+    this.#options = options;
+  }
+
+  /** Bytes of the body that arrived so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  override _read(): void {
+    if (this.#isReading) {
+      this.#source.resume();
+      return;
+    }
+    this.#isReading = true;
+    this.#source.on("data", this.#onData).on("end", this.#onEnd).on("close", this.#onClose);
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.#source.off("data", this.#onData).off("end", this.#onEnd).off("close", this.#onClose);
+    if (!this.#source.destroyed && !this.#source.readableEnded) discard(this.#source);
+    callback(error);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#bytes === 0) this.#options.onFirstChunk?.(chunk);
+    this.#bytes += chunk.length;
+    if (this.#options.maxBytes > 0 && this.#bytes > this.#options.maxBytes) {
+      this.destroy(new BodyTooLargeError("request body over the limit"));
+    } else if (!this.push(chunk)) {
+      this.#source.pause();
+    }
+  };
+
+  readonly #onEnd = (): void => {
+    this.push(null);
+  };
+
+  /** Closed before its end: an upstream must never take what came so far for the whole. */
+  readonly #onClose = (): void => {
+    if (!this.#source.readableEnded) this.destroy(new Error("peer left in its request body"));
+  };
+}
+
+/**
+ * Reads on and forgets, within bounds: left unread, the rest would stop every later request of the connection; closed at once, a
+ * reset would overtake the answer on its way to the peer.
+ */
+export function discard(source: IncomingMessage | Http2ServerRequest): void {
+  let left = MAX_DISCARDED_BYTES;
+  const timer = setTimeout(() => {
+    source.destroy();
+  }, MAX_DISCARD_MS).unref();
+  source.on("data", (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) source.destroy();
+  });
+  source.once("close", () => {
+    clearTimeout(timer);
+  });
+  source.once("end", () => {
+    clearTimeout(timer);
+  });
+  source.resume();
+}

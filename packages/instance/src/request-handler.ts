@@ -1,0 +1,193 @@
+import { getRequestListener } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import type { HostConfig } from "@gatehouse/shared/host-config";
+import type { Hostname } from "@gatehouse/shared/hostname";
+import type { RecordLog } from "@gatehouse/shared/log-record";
+import { newRequestId } from "@gatehouse/shared/record-id";
+import { HostAdmission, hostRefusal } from "./admission.ts";
+import { makeApp } from "./app.ts";
+import type { Forwarder } from "./forward.ts";
+import { malformedReason, type HttpEvents } from "./http-servers.ts";
+import { refusal, refusalBytes, refuse, type Refusal, type Request, type Response } from "./refusal.ts";
+import type { ConnectionContext, RequestContext } from "./request-context.ts";
+
+export interface RequestHandlerOptions {
+  readonly hostname: Hostname;
+  readonly log: RecordLog;
+  readonly forwarder: Forwarder;
+  readonly publicPort: number;
+}
+
+/** A request that may go on, or the reason it may not. */
+type Admitted =
+  | { readonly ok: true; readonly context: RequestContext; readonly target: string }
+  | { readonly ok: false; readonly refusal: Refusal };
+
+/**
+ * The corridor every request walks, upgrades included: is it for this host, does the host serve just now, then the app. Refusals
+ * are answered and recorded here; what is admitted is recorded by the forwarder.
+ */
+export class RequestHandler implements HttpEvents {
+  readonly #options: RequestHandlerOptions;
+  readonly #admission: HostAdmission;
+  readonly #contexts = new WeakMap<Request, RequestContext>();
+  readonly #serve: (request: Request, response: Response) => Promise<void>;
+  #hostConfig: HostConfig | undefined;
+  /** Why everything is refused just now; decided once per config, not per request. */
+  #closed: Refusal | undefined = hostRefusal(undefined);
+
+  constructor(options: RequestHandlerOptions) {
+    this.#options = options;
+    this.#admission = new HostAdmission(options.hostname, options.publicPort);
+    this.#serve = this.#makeListener();
+  }
+
+  configure(config: HostConfig | undefined): void {
+    this.#hostConfig = config;
+    this.#closed = hostRefusal(config);
+    // A host that is away for a moment lets its streams be; one that may not serve must not go on serving.
+    if (this.#closed && this.#closed.reason !== "maintenance") this.#options.forwarder.endStreams();
+  }
+
+  request(request: Request, response: Response, connection: ConnectionContext): void {
+    const admitted = this.#admit(request, connection);
+    if (!admitted.ok) {
+      refuse(request, response, admitted.refusal);
+      this.#record(admitted.refusal, connection, request);
+    } else if (admitted.target === "*") {
+      // The question is about the server in front, and that is us (RFC 9110 section 9.3.7).
+      response.statusCode = 204;
+      response.end();
+    } else {
+      request.url = admitted.target;
+      this.#contexts.set(request, admitted.context);
+      void this.#serve(request, response);
+    }
+  }
+
+  expectContinue(request: Request, response: Response, connection: ConnectionContext): void {
+    // The upstream is not asked: undici can't wait for its 100. Who is refused here has not sent a body for nothing.
+    if (this.#admit(request, connection).ok) response.writeContinue();
+    this.request(request, response, connection);
+  }
+
+  upgrade(
+    request: IncomingMessage,
+    { socket, head }: { socket: Duplex; head: Buffer },
+    connection: ConnectionContext,
+  ): void {
+    // Node has taken its own listeners off: an error here would end the process.
+    socket.on("error", () => {});
+    const admitted = this.#admit(request, connection);
+    if (!admitted.ok) {
+      this.#refuseSocket(socket, admitted.refusal);
+      this.#record(admitted.refusal, connection, request);
+      return;
+    }
+    request.url = admitted.target;
+    this.#options.forwarder.upgrade(request, socket, { head, context: admitted.context });
+  }
+
+  connect(request: IncomingMessage, socket: Duplex, connection: ConnectionContext): void {
+    socket.on("error", () => {});
+    const refused = refusal("method_not_allowed", "CONNECT is not forwarded");
+    this.#refuseSocket(socket, refused);
+    this.#record(refused, connection, request);
+  }
+
+  malformed(error: NodeJS.ErrnoException, socket: Duplex, connection: ConnectionContext): void {
+    const refused = refusal(malformedReason(error), error.code ?? error.message);
+    this.#refuseSocket(socket, refused);
+    this.#record(refused, connection);
+  }
+
+  #admit(request: Request, connection: ConnectionContext): Admitted {
+    const { servername } = connection.socket;
+    const admission = this.#admission.admit({
+      method: request.method ?? "",
+      target: request.url ?? "",
+      isHttp2: "stream" in request,
+      scheme: "stream" in request ? request.scheme : undefined,
+      rawHeaders: request.rawHeaders,
+      serverName: typeof servername === "string" ? servername : undefined,
+    });
+    if (!admission.ok) return admission;
+    const hostConfig = this.#hostConfig;
+    if (this.#closed || !hostConfig) {
+      return { ok: false, refusal: this.#closed ?? refusal("disabled", "no host config") };
+    }
+    return {
+      ok: true,
+      target: admission.target,
+      context: {
+        id: newRequestId(),
+        connection,
+        startedAt: performance.now(),
+        hostConfig,
+        host: admission.host,
+      },
+    };
+  }
+
+  /** Hono behind Node's own request and response. Nothing touches the body, so no Request body is ever built. */
+  #makeListener(): (request: Request, response: Response) => Promise<void> {
+    const app = makeApp(this.#options.forwarder);
+    return getRequestListener(
+      async (webRequest, { incoming, outgoing }) => {
+        const context = this.#contexts.get(incoming);
+        try {
+          if (!context) throw new TypeError("a request that was not admitted");
+          return await app.fetch(webRequest, { incoming, outgoing, context });
+        } catch (error) {
+          this.#failed(error, { request: incoming, response: outgoing, context });
+          return RESPONSE_ALREADY_SENT;
+        }
+      },
+      // The forwarder owns the body, and the global Request and Response are not ours to replace.
+      { overrideGlobalObjects: false, autoCleanupIncoming: false },
+    );
+  }
+
+  /** A fault of ours: the peer learns that there was one, the record which. */
+  #failed(
+    error: unknown,
+    {
+      request,
+      response,
+      context,
+    }: { request: Request; response: Response; context: RequestContext | undefined },
+  ): void {
+    const refused = refusal("internal_error", error instanceof Error ? error.message : String(error));
+    if (response.headersSent) response.destroy();
+    else refuse(request, response, refused);
+    if (context) this.#record(refused, context.connection, request);
+  }
+
+  #refuseSocket(socket: Duplex, refused: Refusal): void {
+    if (socket.writable) socket.end(refusalBytes(refused), () => socket.destroy());
+    else socket.destroy();
+  }
+
+  /** The one record of a request that was answered here. */
+  #record({ reason, status, problem }: Refusal, connection: ConnectionContext, request?: Request): void {
+    const { log, hostname } = this.#options;
+    log.write({
+      time: Date.now(),
+      level: status >= 500 ? "error" : "warn",
+      component: "proxy_handler",
+      event: "request_ended",
+      hostname,
+      ip: connection.addresses.source.ip,
+      conn: connection.id,
+      req: newRequestId(),
+      ...(request?.method === undefined ? {} : { method: request.method }),
+      ...(request?.url === undefined ? {} : { path: request.url.split(/[?#]/, 1)[0] ?? "" }),
+      status,
+      duration_ms: 0,
+      message: problem,
+      reason,
+    });
+  }
+}

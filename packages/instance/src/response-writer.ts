@@ -1,0 +1,179 @@
+import type { ServerResponse } from "node:http";
+import { constants, type Http2ServerResponse } from "node:http2";
+import { toFieldMap } from "./field-map.ts";
+
+/** The head of a response as it goes to the peer. */
+export interface ResponseHead {
+  readonly status: number;
+  /** Reason phrase; HTTP/2 has none. */
+  readonly message: string;
+  /** Flat name-value list without connection fields. */
+  readonly fields: readonly string[];
+  readonly announcesTrailers: boolean;
+}
+
+/** One response towards a peer, the same for both protocols. Every call after the peer left does nothing. */
+export interface ResponseWriter {
+  /** True once a head was handed over: from then on the status can't change. */
+  readonly hasStarted: boolean;
+  /** True once everything up to the end was handed to the connection. */
+  readonly isWhole: boolean;
+  /** Sends an interim response (1xx but 101), where peer and runtime know them. */
+  inform(status: number, fields: readonly string[]): void;
+  start(head: ResponseHead): void;
+  /** Returns false when the peer reads more slowly than this: wait for `onDrain`. */
+  write(chunk: Buffer): boolean;
+  end(trailers: readonly [string, string][]): void;
+  /** Ends a response that is not whole, so that no peer can take it for one. */
+  reset(): void;
+  onDrain(listener: () => void): void;
+  /** Once, when the response is over: sent, or cut by the peer. */
+  onClose(listener: () => void): void;
+}
+
+export function openResponse(response: ServerResponse | Http2ServerResponse): ResponseWriter {
+  return "stream" in response ? new Http2Response(response) : new Http1Response(response);
+}
+
+/** Status codes whose responses end with their head (RFC 9110 sections 15.3.5, 15.4.5). */
+export function isBodiless(status: number): boolean {
+  return status === 204 || status === 304;
+}
+
+class Http1Response implements ResponseWriter {
+  readonly #response: ServerResponse;
+  #hasWritten = false;
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+  }
+
+  get hasStarted(): boolean {
+    return this.#response.headersSent;
+  }
+
+  get isWhole(): boolean {
+    return this.#response.writableFinished;
+  }
+
+  inform(status: number, fields: readonly string[]): void {
+    // Not for HTTP/1.0 (RFC 9110 section 15.2); Node before 24.18 can't send all of them.
+    if (this.#response.req.httpVersionMinor === 0 || this.hasStarted) return;
+    if (typeof this.#response.writeInformation === "function")
+      this.#response.writeInformation(status, [...fields]);
+  }
+
+  start({ status, message, fields, announcesTrailers }: ResponseHead): void {
+    const isChunkable = this.#response.req.httpVersionMinor > 0;
+    const kept = status === 204 || (announcesTrailers && !isChunkable) ? withoutFraming(fields) : [...fields];
+    this.#response.writeHead(status, message, kept);
+    // A head with its body behind it goes out in one write; without one it must not wait, or a quiet stream would look dead.
+    process.nextTick(flushHead, this);
+  }
+
+  write(chunk: Buffer): boolean {
+    this.#hasWritten = true;
+    return this.#response.write(chunk);
+  }
+
+  end(trailers: readonly [string, string][]): void {
+    if (trailers.length > 0) this.#response.addTrailers(trailers);
+    this.#response.end();
+  }
+
+  reset(): void {
+    this.#response.destroy();
+  }
+
+  onDrain(listener: () => void): void {
+    this.#response.on("drain", listener);
+  }
+
+  onClose(listener: () => void): void {
+    this.#response.once("close", listener);
+  }
+
+  flush(): void {
+    if (!this.#hasWritten && !this.#response.writableEnded) this.#response.flushHeaders();
+  }
+}
+
+function flushHead(response: Http1Response): void {
+  response.flush();
+}
+
+/** RFC 9110 section 8.6 bars Content-Length from a 204; Node bars Trailer from what is not chunked. */
+function withoutFraming(fields: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    if (!/^(?:content-length|trailer)$/i.test(name)) kept.push(name, fields[i + 1] ?? "");
+  }
+  return kept;
+}
+
+class Http2Response implements ResponseWriter {
+  readonly #response: Http2ServerResponse;
+  readonly #stream: Http2ServerResponse["stream"];
+
+  constructor(response: Http2ServerResponse) {
+    this.#response = response;
+    this.#stream = response.stream;
+    // What went wrong is read from `close`; without a listener the error of a reset stream would end the process.
+    this.#stream.on("error", () => undefined);
+  }
+
+  get hasStarted(): boolean {
+    return this.#stream.headersSent;
+  }
+
+  get isWhole(): boolean {
+    return this.#stream.writableFinished && this.#stream.rstCode === constants.NGHTTP2_NO_ERROR;
+  }
+
+  inform(status: number, fields: readonly string[]): void {
+    if (this.#isGone || this.hasStarted) return;
+    this.#stream.additionalHeaders({ ":status": status, ...toFieldMap(fields) });
+  }
+
+  start({ status, fields, announcesTrailers }: ResponseHead): void {
+    if (this.#isGone) return;
+    const kept = status === 204 ? withoutFraming(fields) : fields;
+    // Written to the stream itself: the compatibility layer keeps one value of a repeated field.
+    this.#stream.respond({ ":status": status, ...toFieldMap(kept) }, { waitForTrailers: announcesTrailers });
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.#isGone || this.#stream.writableEnded || this.#stream.write(chunk);
+  }
+
+  end(trailers: readonly [string, string][]): void {
+    if (this.#isGone) return;
+    // The compatibility layer sends them when the stream asks for trailers.
+    if (trailers.length > 0) this.#response.addTrailers(toFieldMap(trailers.flat()));
+    this.#stream.end();
+    if (this.#stream.endAfterHeaders || this.#response.req.complete) return;
+    // A whole response before the whole request: tell the peer to stop sending (RFC 9113 section 8.1).
+    this.#stream.once("finish", () => {
+      this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+  }
+
+  reset(): void {
+    // Not `close(code)`: that ends the stream first, and a peer may read END_STREAM before the reset: a cut body would look whole.
+    this.#stream.destroy(new Error("response cut short"));
+  }
+
+  onDrain(listener: () => void): void {
+    this.#stream.on("drain", listener);
+  }
+
+  onClose(listener: () => void): void {
+    if (this.#stream.closed && this.#stream.destroyed) setImmediate(listener);
+    else this.#stream.once("close", listener);
+  }
+
+  get #isGone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed;
+  }
+}

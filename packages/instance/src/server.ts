@@ -1,0 +1,179 @@
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import type { SecureContext } from "node:tls";
+import { AddressList, canonicalIp, type AddressPair } from "@gatehouse/shared/address";
+import type { HostConfig } from "@gatehouse/shared/host-config";
+import type { Hostname } from "@gatehouse/shared/hostname";
+import { listen, type ListenAddress } from "@gatehouse/shared/listen-address";
+import type { LogRecord, RecordLog } from "@gatehouse/shared/log-record";
+import type { Forwarder } from "./forward.ts";
+import { HttpServers, type HttpLimits } from "./http-servers.ts";
+import { receive, UNKNOWN_IP } from "./receive.ts";
+import { RequestHandler } from "./request-handler.ts";
+import { acceptTls } from "./tls-accept.ts";
+
+export interface InstanceServerOptions {
+  readonly hostname: Hostname;
+  readonly log: RecordLog;
+  readonly forwarder: Forwarder;
+  /** Asked for each handshake: what it returns next may differ. */
+  readonly secureContext: () => SecureContext;
+  readonly publicPort: number;
+  /** Senders whose PROXY header is believed. */
+  readonly proxyFrom: AddressList;
+  /** Milliseconds for the PROXY header, and for the TLS handshake behind it. */
+  readonly proxyTimeoutMs: number;
+  readonly handshakeTimeoutMs: number;
+  readonly http: HttpLimits;
+}
+
+/** TCP keepalive probes start after this much quiet: a peer that vanished must not hold a stream for ever. */
+const KEEPALIVE_MS = 60_000;
+/** What streams that were told to end get before their connections are destroyed. */
+const END_GRACE_MS = 2000;
+
+/** Accepted connections in their order of life: PROXY header, TLS, HTTP. One record for each that ends before HTTP. */
+export class InstanceServer {
+  readonly #options: InstanceServerOptions;
+  readonly #http: HttpServers;
+  readonly #handler: RequestHandler;
+  readonly #listeners: Server[] = [];
+  readonly #open = new Set<Socket>();
+  /** Undefined: every address may connect. */
+  #allowed: AddressList | undefined;
+  #emptied: (() => void) | undefined;
+
+  constructor(options: InstanceServerOptions) {
+    this.#options = options;
+    this.#handler = new RequestHandler(options);
+    this.#http = new HttpServers(options.http, this.#handler);
+  }
+
+  /** Connections open, in whatever phase. */
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  /** Requests that run, event streams among them. */
+  get requests(): number {
+    return this.#http.running;
+  }
+
+  /** Where connections are accepted: `null` for a unix socket that was inherited, whose path nobody tells. */
+  get addresses(): readonly (AddressInfo | string | null)[] {
+    return this.#listeners.map((listener) => listener.address());
+  }
+
+  /**
+   * Follows a host config from the next connection and request on; undefined when it was deleted. Streams go on unless the host no
+   * longer serves.
+   * @throws {Error} when the config names an authority that can't be used; the former config then stays in force
+   */
+  configure(config: HostConfig | undefined): void {
+    if (config) this.#options.forwarder.configure(config);
+    const allowed = config?.allowed_addresses && AddressList.parse(config.allowed_addresses);
+    // The schema has refused lists that don't parse; an entry that slipped through must not open the host.
+    this.#allowed = allowed && (allowed.ok ? allowed.list : emptyList());
+    this.#handler.configure(config);
+  }
+
+  /** @throws the system's error when an address can't be bound */
+  async listen(addresses: readonly ListenAddress[]): Promise<void> {
+    for (const address of addresses) {
+      const listener = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS });
+      listener.on("connection", (socket) => {
+        // Told by the listener: a socket that was reset already has no address, and would pass for a unix one.
+        const bound = listener.address();
+        void this.#accept(socket, { isUnix: bound === null || typeof bound === "string" });
+      });
+      await listen(listener, address);
+      this.#listeners.push(listener);
+    }
+  }
+
+  /**
+   * Stops accepting, lets what runs end until the deadline, then ends streams in order, then everything. Resolves when no
+   * connection is left.
+   */
+  async drain(deadlineMs: number): Promise<void> {
+    for (const listener of this.#listeners) listener.close();
+    this.#http.drain();
+    if (!(await this.#isEmptyWithin(deadlineMs))) {
+      this.#options.forwarder.endStreams();
+      await this.#isEmptyWithin(END_GRACE_MS);
+    }
+    for (const socket of this.#open) socket.destroy();
+    await this.#options.forwarder.close();
+    this.#http.close();
+  }
+
+  async #accept(socket: Socket, { isUnix }: { isUnix: boolean }): Promise<void> {
+    this.#open.add(socket);
+    socket.once("close", () => {
+      this.#open.delete(socket);
+      if (this.#open.size === 0) this.#emptied?.();
+    });
+    // Each phase hears of the end of its socket through `close`; why it broke is of no use to anybody.
+    socket.on("error", () => {});
+    const { proxyFrom, proxyTimeoutMs: timeoutMs } = this.#options;
+    const received = await receive(socket, { proxyFrom, isUnix, timeoutMs });
+    if (!received.ok) {
+      const ip = canonicalIp(socket.remoteAddress ?? UNKNOWN_IP);
+      if (received.reason !== "left") this.#refused(received, { level: "warn", ip });
+      socket.destroy();
+      return;
+    }
+    const { id, addresses } = received;
+    if (this.#allowed && !this.#allowed.has(addresses.source.ip)) {
+      this.#refused({ reason: "address_not_allowed" }, { level: "info", ip: addresses.source.ip, conn: id });
+      socket.destroy();
+      return;
+    }
+    await this.#secure(socket, id, addresses);
+  }
+
+  async #secure(socket: Socket, id: string, addresses: AddressPair): Promise<void> {
+    const secureContext = this.#options.secureContext();
+    const accepted = await acceptTls(socket, { secureContext, timeoutMs: this.#options.handshakeTimeoutMs });
+    if (accepted.ok) {
+      this.#http.serve({ id, addresses, socket: accepted.socket });
+      return;
+    }
+    this.#write({
+      level: "info",
+      event: "tls_failed",
+      message: `TLS failed: ${accepted.reason}`,
+      ip: addresses.source.ip,
+      conn: id,
+      reason: accepted.reason,
+    });
+  }
+
+  #refused(
+    { reason, problem }: { reason: string; problem?: string },
+    fields: Pick<LogRecord, "level" | "ip" | "conn">,
+  ): void {
+    const message = `refused: ${reason}${problem === undefined ? "" : ` (${problem})`}`;
+    this.#write({ event: "connection_refused", message, reason, ...fields });
+  }
+
+  #write(record: Omit<LogRecord, "time" | "component" | "hostname">): void {
+    const { log, hostname } = this.#options;
+    log.write({ time: Date.now(), component: "instance", hostname, ...record });
+  }
+
+  async #isEmptyWithin(milliseconds: number): Promise<boolean> {
+    if (this.#open.size === 0) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#emptied = () => resolve(true);
+    const timer = setTimeout(() => resolve(false), milliseconds);
+    const isEmpty = await promise;
+    clearTimeout(timer);
+    return isEmpty;
+  }
+}
+
+function emptyList(): AddressList {
+  const none = AddressList.parse([]);
+  if (!none.ok) throw new TypeError("the empty list is a list");
+  return none.list;
+}

@@ -1,0 +1,32 @@
+import { randomFillSync } from "node:crypto";
+
+/** `version-traceid-parentid-flags` (W3C Trace Context section 3.2.2); a version above 00 may carry more behind it. */
+const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?$/;
+
+/** Random octets are drawn in bulk: one system call serves 170 new traces. */
+const POOL = Buffer.allocUnsafe(4096);
+let used = POOL.length;
+
+/**
+ * Returns the `traceparent` to send: the trace of a valid inbound one is continued under a new parent id (section 4.3), with the
+ * sampled flag kept; anything else begins a new trace. `isContinued` false means that `tracestate` must not be sent (section 3.3.1.4).
+ */
+export function nextTraceparent(inbound: string | undefined): { value: string; isContinued: boolean } {
+  const match = inbound === undefined ? null : TRACEPARENT.exec(inbound);
+  const [, version, traceId, flags = "00", rest] = match ?? [];
+  if (traceId === undefined || (version === "00" && rest !== undefined)) {
+    return { value: `00-${randomHex(16)}-${randomHex(8)}-00`, isContinued: false };
+  }
+  // Only the sampled bit has a meaning in version 00, and 00 is what we send.
+  const sampled = Number.parseInt(flags, 16) % 2 === 1 ? "01" : "00";
+  return { value: `00-${traceId}-${randomHex(8)}-${sampled}`, isContinued: true };
+}
+
+function randomHex(octets: number): string {
+  if (used + octets > POOL.length) {
+    randomFillSync(POOL);
+    used = 0;
+  }
+  used += octets;
+  return POOL.toString("hex", used - octets, used);
+}

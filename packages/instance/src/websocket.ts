@@ -1,0 +1,216 @@
+import { ServerResponse, type ClientRequest, type IncomingMessage } from "node:http";
+import { isIP, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { createProxyServer, type ServerOptions } from "http-proxy-3";
+import type { AccessRecord } from "./access-log.ts";
+import { toFieldMap } from "./field-map.ts";
+import { readResponseFields } from "./response-fields.ts";
+import { isBodiless, type ResponseWriter } from "./response-writer.ts";
+import { answerShortly } from "./short-answer.ts";
+import { UpstreamError, upstreamErrorKind } from "./upstream-error.ts";
+import type { UpstreamPlan } from "./upstream.ts";
+
+/** Milliseconds an upstream may take to answer an upgrade: a handshake is no tool call. */
+const HANDSHAKE_TIMEOUT_MS = 30_000;
+
+export interface UpgradeOptions {
+  /** What the peer sent behind its request. */
+  readonly head: Buffer;
+  readonly plan: UpstreamPlan;
+  /** For answers that are no upgrade. */
+  readonly writer: ResponseWriter;
+  readonly access: AccessRecord;
+  /** Path with base path and query, as it goes on the wire. */
+  readonly path: string;
+  /** Flat name-value list, already without what a peer may not send. */
+  readonly headers: readonly string[];
+  readonly requestId: string;
+}
+
+/** True for the one upgrade that is carried: WebSocket on HTTP/1.1 (RFC 6455 section 4.1), without a body. */
+export function isWebSocketUpgrade(request: IncomingMessage): boolean {
+  const { upgrade, connection, "content-length": length, "transfer-encoding": coding } = request.headers;
+  return (
+    request.method === "GET" &&
+    upgrade?.trim().toLowerCase() === "websocket" &&
+    /(?:^|,)[ \t]*upgrade[ \t]*(?:,|$)/i.test(connection ?? "") &&
+    (length ?? "0") === "0" &&
+    coding === undefined
+  );
+}
+
+/** Returns a response on a socket that Node's server has let go of at an `upgrade`; the connection ends with it. */
+export function detachedResponse(request: IncomingMessage, socket: Duplex): ServerResponse {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  if (socket instanceof Socket) response.assignSocket(socket);
+  response.once("finish", () => {
+    response.detachSocket(response.socket ?? new Socket());
+    socket.end(() => socket.destroy());
+  });
+  return response;
+}
+
+/**
+ * WebSocket upgrades through http-proxy-3's `ws` path; nothing else of that library is used, because its web path smuggles and hangs
+ * (docs/adr). The request it is given holds only what may travel on, so none of its own passes decides about a header.
+ */
+export class WebSocketForwarder {
+  readonly #connectTimeoutMs: number;
+  readonly #proxy = createProxyServer();
+  readonly #running = new Map<IncomingMessage, Upgrade>();
+
+  constructor(connectTimeoutMs: number) {
+    this.#connectTimeoutMs = connectTimeoutMs;
+    // A broken connection ends in `close`, where it is dealt with; without a listener the library throws it at the process.
+    this.#proxy.on("error", () => undefined);
+    this.#proxy.on("proxyReqWs", (outgoing, request) => {
+      this.#running.get(request)?.begin(outgoing);
+    });
+  }
+
+  /** Carries one upgrade; the record is written when the peer's connection has closed. */
+  upgrade(request: IncomingMessage, socket: Duplex, options: UpgradeOptions): void {
+    const upgrade = new Upgrade(socket, options);
+    this.#running.set(request, upgrade);
+    socket.once("close", () => this.#running.delete(request));
+    // Expect, connection options and identity are gone from these; http-proxy-3 reads nothing but method, url and headers.
+    request.headers = {
+      ...toFieldMap(options.headers),
+      connection: "Upgrade",
+      upgrade: "websocket",
+    };
+    request.url = options.path;
+    this.#proxy.ws(request, socket, options.head, this.#proxyOptions(options.plan), (error) => {
+      upgrade.failed(error);
+    });
+  }
+
+  /** Ends every WebSocket. */
+  endAll(): void {
+    for (const upgrade of this.#running.values()) upgrade.end();
+  }
+
+  #proxyOptions({ upstream, caPem }: UpstreamPlan): ServerOptions {
+    const common: ServerOptions = {
+      connectTimeout: this.#connectTimeoutMs,
+      secure: true,
+      // The path is taken as it stands in `url`, instead of through a URL parser that would rewrite it.
+      toProxy: true,
+      prependPath: false,
+    };
+    if (upstream.kind === "unix") {
+      return { ...common, target: { host: "localhost", port: 80, socketPath: upstream.socketPath } };
+    }
+    const target = new URL(upstream.origin);
+    if (!upstream.tls) return { ...common, target };
+    const hostname = target.hostname.replace(/^\[|\]$/g, "");
+    // The upstream's own name, not the Host sent, decides about SNI and certificate. The library writes into this object.
+    const servername = isIP(hostname) === 0 ? hostname : "";
+    return { ...common, target, ssl: { servername }, ...(caPem === undefined ? {} : { ca: caPem }) };
+  }
+}
+
+/** One upgrade, from the request until both connections are closed. */
+class Upgrade {
+  readonly #socket: Duplex;
+  readonly #options: UpgradeOptions;
+  #outgoing: ClientRequest | undefined;
+  #upstream: Socket | undefined;
+
+  constructor(socket: Duplex, options: UpgradeOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    socket.once("close", () => {
+      this.#onPeerClose();
+    });
+  }
+
+  /** Called with http-proxy-3's own request before it is sent. */
+  begin(outgoing: ClientRequest): void {
+    this.#outgoing = outgoing;
+    const deadline = setTimeout(() => {
+      outgoing.destroy(new UpstreamError("timeout"));
+    }, HANDSHAKE_TIMEOUT_MS);
+    outgoing.once("close", () => {
+      clearTimeout(deadline);
+    });
+    outgoing.once("upgrade", (_response, upstream: Socket) => {
+      clearTimeout(deadline);
+      this.#join(upstream);
+    });
+    // Its own relay of an answer that is no upgrade knows no backpressure and waits for ever on a body that is cut short.
+    process.nextTick(() => {
+      outgoing.removeAllListeners("response");
+      outgoing.once("response", (response) => {
+        clearTimeout(deadline);
+        this.#relay(response);
+      });
+    });
+  }
+
+  failed(error: Error): void {
+    const { writer, access, requestId } = this.#options;
+    // After the upgrade, or in the middle of another answer, the ends of the two connections say all there is to say.
+    if (this.#upstream !== undefined || writer.hasStarted) return;
+    const kind = upstreamErrorKind(error);
+    access.reason = kind;
+    answerShortly(writer, access, { status: kind === "timeout" ? 504 : 502, requestId, isHead: false });
+  }
+
+  end(): void {
+    if (this.#upstream === undefined) this.#outgoing?.destroy(new UpstreamError("reset"));
+    else {
+      this.#options.access.endedBy = "gateway";
+      this.#upstream.destroy();
+    }
+  }
+
+  /** Both sides are open: whichever closes takes the other down, which http-proxy-3 leaves to the good will of both. */
+  #join(upstream: Socket): void {
+    const socket = this.#socket;
+    this.#upstream = upstream;
+    this.#options.access.status = 101;
+    upstream.once("close", () => {
+      if (socket.writableFinished) socket.destroy();
+      else socket.once("finish", () => socket.destroy());
+    });
+  }
+
+  /** The upstream answered without upgrading: passed on like any response, and the connection ends. */
+  #relay(response: IncomingMessage): void {
+    const { writer, access } = this.#options;
+    const status = response.statusCode ?? 0;
+    const head = readResponseFields(response.rawHeaders, !isBodiless(status));
+    access.status = status;
+    writer.start({ status, message: response.statusMessage ?? "", ...head, announcesTrailers: false });
+    writer.onDrain(() => {
+      response.resume();
+    });
+    response.on("data", (chunk: Buffer) => {
+      access.bytesOut += chunk.length;
+      if (!writer.write(chunk)) response.pause();
+    });
+    response.once("close", () => {
+      if (response.complete) writer.end([]);
+      else {
+        access.reason = "reset";
+        writer.reset();
+      }
+    });
+  }
+
+  #onPeerClose(): void {
+    const { access } = this.#options;
+    if (this.#upstream === undefined) this.#outgoing?.destroy();
+    else {
+      access.bytesIn = this.#upstream.bytesWritten;
+      access.bytesOut = this.#upstream.bytesRead;
+      if (access.endedBy === "upstream" && !this.#upstream.readableEnded && !this.#upstream.destroyed) {
+        access.endedBy = "peer";
+      }
+      this.#upstream.destroy();
+    }
+    access.ended();
+  }
+}

@@ -1,0 +1,65 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+
+export const REPOSITORY: string = resolve(import.meta.dirname, "../..");
+
+export const USAGE = `npm run demo -- [--once | --detach] [--state-dir DIR]
+  --once           exit after the run: 0 when every step succeeded
+  --detach         return when the run is over and leave everything running (npm run demo:stop ends it)
+  --state-dir DIR  keep demo.json, logs and certificates there instead of .gatehouse; two demos need two
+environment
+  GATEHOUSE_DEMO_UPSTREAM      http://host:port in place of the MCP server behind simple.localhost
+  GATEHOUSE_DEMO_PING_SECONDS  seconds between two pings on an event stream (15)
+  GATEHOUSE_TEST_REDIS_URL     an empty Redis to use instead of a private one (REDIS_URL is ignored)
+`;
+
+/** What the demo was asked to do. */
+export interface DemoOptions {
+  readonly mode: "stay" | "once" | "detach";
+  readonly stateDir: string;
+  /** Base URL that replaces the MCP server behind simple.localhost. */
+  readonly foreignUpstream: string | undefined;
+  /** Seconds between two pings on an event stream. */
+  readonly pingSeconds: number;
+}
+
+/** A complaint about arguments or environment, for the person who typed them. */
+export class UsageError extends Error {}
+
+/** Reads arguments and environment. @throws {UsageError} */
+export function readOptions(args: readonly string[], env: NodeJS.ProcessEnv): DemoOptions {
+  const values = readArguments(args);
+  if (values.once && values.detach) throw new UsageError("--once and --detach exclude each other");
+  const mode = values.detach ? "detach" : values.once ? "once" : "stay";
+  return {
+    mode,
+    stateDir: resolve(values["state-dir"] ?? `${REPOSITORY}/.gatehouse`),
+    foreignUpstream: readUpstream(env["GATEHOUSE_DEMO_UPSTREAM"]),
+    pingSeconds: readPingSeconds(env["GATEHOUSE_DEMO_PING_SECONDS"]),
+  };
+}
+
+function readArguments(args: readonly string[]): { once?: boolean; detach?: boolean; "state-dir"?: string } {
+  try {
+    const options = {
+      once: { type: "boolean" },
+      detach: { type: "boolean" },
+      "state-dir": { type: "string" },
+    } as const;
+    return parseArgs({ args: [...args], options }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function readUpstream(text: string | undefined): string | undefined {
+  if (text === undefined || text === "") return undefined;
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? "")) return text;
+  throw new UsageError(`GATEHOUSE_DEMO_UPSTREAM must be http://host:port, not ${JSON.stringify(text)}`);
+}
+
+function readPingSeconds(text = "15"): number {
+  const seconds = Number(text);
+  if (seconds >= 0.05 && seconds <= 3600) return seconds;
+  throw new UsageError("GATEHOUSE_DEMO_PING_SECONDS must be a number from 0.05 to 3600");
+}

@@ -29,6 +29,19 @@ export const EVENTS = [
   "stream_started",
   "stream_chunk",
   "records_lost",
+  "client_registered",
+  "client_changed",
+  "client_deleted",
+  "client_refused",
+  "authorization_started",
+  "authorization_granted",
+  "authorization_refused",
+  "token_issued",
+  "token_refused",
+  "token_revoked",
+  "grant_revoked",
+  "signing_key_changed",
+  "oauth_failed",
 ] as const;
 export type EventName = (typeof EVENTS)[number];
 

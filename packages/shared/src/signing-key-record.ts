@@ -33,7 +33,11 @@ type SigningKeyDocument = z.infer<typeof documentSchema>;
 
 /** The signing keys of one hostname, opened. Times are unix seconds. */
 export interface SigningKeySet {
-  readonly active: { readonly kid: string; readonly privateKey: KeyObject; readonly public: PublicSigningKey };
+  readonly active: {
+    readonly kid: string;
+    readonly privateKey: KeyObject;
+    readonly public: PublicSigningKey;
+  };
   /** Keys that sign no more and verify until their last token has ended. */
   readonly retired: readonly { readonly public: PublicSigningKey; readonly expiresAt: number }[];
   /** The document as stored, private part sealed: good for a copy in a file. */
@@ -87,7 +91,9 @@ export function readSigningKeys(
   const { active, retired } = document;
   const pem = place.sealing.open(key, active.private_key);
   if (pem === undefined) {
-    throw new SigningKeyError(`${key} was sealed with another secret key: give it in GATEHOUSE_SECRET_KEYS_OLD`);
+    throw new SigningKeyError(
+      `${key} was sealed with another secret key: give it in GATEHOUSE_SECRET_KEYS_OLD`,
+    );
   }
   return {
     active: { kid: active.public.kid, privateKey: createPrivateKey(pem), public: active.public },
@@ -126,7 +132,9 @@ export async function rotateSigningKeys(
   return document.active.public.kid;
 }
 
-async function makeKey(place: Pick<SigningKeyPlace, "hostname" | "sealing">): Promise<SigningKeyDocument["active"]> {
+async function makeKey(
+  place: Pick<SigningKeyPlace, "hostname" | "sealing">,
+): Promise<SigningKeyDocument["active"]> {
   const { publicKey, privateKey } = await promisify(generateKeyPair)("rsa", { modulusLength: MODULUS_BITS });
   const { n = "", e = "" }: JsonWebKey = publicKey.export({ format: "jwk" });
   // RFC 7638 section 3: the required members in lexicographic order, without white space.

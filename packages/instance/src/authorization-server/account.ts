@@ -26,25 +26,24 @@ class PersonAccount implements Account {
 }
 
 /**
- * Finds the account behind a code or refresh token; undefined makes the engine answer `invalid_grant`. At a refresh the person is
- * assessed anew under the host config of now, and what is left only narrows.
+ * Finds the account behind a code or refresh token, or the login that ends right now; undefined makes the engine answer
+ * `invalid_grant`. At a refresh the person is assessed anew under the host config of now, and what is left only narrows.
  */
 export async function findAccount(
   options: { store: OAuthStore; login: Pick<Login, "reassess"> },
   uid: string,
-  source: { kind?: string; grantId?: string | undefined } | undefined,
+  source: { kind?: string; grantId?: string | undefined },
 ): Promise<Account | undefined> {
   const { store, login } = options;
-  // Without a token it is the login that ends right now, whose outcome is in the grant.
-  if (source === undefined) return new PersonAccount(uid, undefined);
   const { grantId } = source;
   const granted = grantId === undefined ? undefined : await store.findIdentity(grantId);
   if (grantId === undefined || granted === undefined || granted.identity.uid !== uid) return undefined;
-  if (source.kind !== "RefreshToken")
+  if (source.kind !== "RefreshToken") {
     return new PersonAccount(uid, { identity: granted.identity, scopes: undefined });
+  }
   const left = await login.reassess(granted);
   if (left === undefined || left.scopes.length === 0 || left.identity.uid !== uid) return undefined;
-  await store.saveIdentity(grantId, { ...left, membershipToken: granted.membershipToken });
+  await store.updateIdentity(grantId, { ...left, membershipToken: granted.membershipToken });
   return new PersonAccount(uid, { identity: left.identity, scopes: left.scopes });
 }
 

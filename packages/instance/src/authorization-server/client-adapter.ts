@@ -1,4 +1,4 @@
-import Provider, { errors, type Adapter, type AdapterPayload } from "oidc-provider";
+import { Provider, errors, type Adapter, type AdapterPayload } from "oidc-provider";
 import {
   clientRecordSchema,
   hashSecret,
@@ -20,6 +20,14 @@ const OURS: ReadonlySet<string> = new Set([
   "registration_access_token_hash",
   "usage_count",
   "last_token_issued",
+]);
+
+/** Defaults the engine writes into every client, which only OpenID Connect or the engine itself reads; it fills them in again. */
+const ENGINE_DEFAULTS: ReadonlySet<string> = new Set([
+  "id_token_signed_response_alg",
+  "require_auth_time",
+  "response_modes",
+  "subject_type",
 ]);
 
 /** Registered clients. The engine is given the hash in the place of the secret, see `compareSecrets`. */
@@ -78,7 +86,12 @@ export function registrationTokenAdapter(store: OAuthStore): Adapter {
       const stored = typeof clientId === "string" ? await findClient(store, clientId) : undefined;
       const expected = stored?.value.registration_access_token_hash;
       if (stored === undefined || expected === undefined || !secretMatches(expected, token)) return undefined;
-      return { jti: token, kind: "RegistrationAccessToken", clientId: stored.value.client_id, iat: nowSeconds() };
+      return {
+        jti: token,
+        kind: "RegistrationAccessToken",
+        clientId: stored.value.client_id,
+        iat: nowSeconds(),
+      };
     },
     async upsert(token, { clientId = "" }) {
       const updated = await updateRecord(store.redis, clientKey(clientId), {
@@ -128,7 +141,9 @@ function ours(record: ClientRecord): ClientRecord {
 /** The engine hands over the secret it has just made, or the hash it was given by `find`. */
 function storedMetadata(payload: AdapterPayload): Record<string, unknown> {
   const { client_secret: secret, ...metadata } = payload as Record<string, unknown>;
-  const kept = Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== undefined));
+  const kept = Object.fromEntries(
+    Object.entries(metadata).filter(([name, value]) => value !== undefined && !ENGINE_DEFAULTS.has(name)),
+  );
   if (typeof secret !== "string") return kept;
   return { ...kept, client_secret_hash: isSecretHash(secret) ? secret : hashSecret(secret) };
 }

@@ -31,7 +31,8 @@ function applyDocumentPolicy(metadata: ClientMetadata): void {
   if (typeof metadata.client_name !== "string" || metadata.client_name === "")
     throw new errors.InvalidClientMetadata("client_name is required in a metadata document");
   // The engine refused a document that says so; here it is only the default it filled in.
-  if (metadata.token_endpoint_auth_method === "client_secret_basic") metadata.token_endpoint_auth_method = "none";
+  if (metadata.token_endpoint_auth_method === "client_secret_basic")
+    metadata.token_endpoint_auth_method = "none";
 }
 
 /**

@@ -121,8 +121,7 @@ export class DocumentFetcher {
       await response.body?.cancel();
       throw new TypeError("the document is not JSON");
     }
-    // The same standard class, from two copies of undici: the engine reads status, headers and body.
-    return response as unknown as Response;
+    return response;
   }
 
   async close(): Promise<void> {

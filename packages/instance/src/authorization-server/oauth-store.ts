@@ -89,10 +89,20 @@ export class OAuthStore {
     return false;
   }
 
-  /** Keeps who stands behind a grant, for its refreshes. */
+  /** Keeps who stands behind a new grant, for its refreshes. */
   async saveIdentity(grantId: string, granted: GrantedIdentity): Promise<void> {
+    const record = this.#identityRecord(grantId, granted);
+    const seconds = this.lifetimes.code + this.lifetimes.accessToken;
+    await this.redis.set(grantIdentityKey(grantId), record, "EX", seconds);
+  }
+
+  /** Replaces it; not when the grant was revoked meanwhile. Its time to live follows the grant's, whatever else runs. */
+  async updateIdentity(grantId: string, granted: GrantedIdentity): Promise<void> {
+    await this.redis.set(grantIdentityKey(grantId), this.#identityRecord(grantId, granted), "KEEPTTL", "XX");
+  }
+
+  #identityRecord(grantId: string, { identity, membershipToken, checkedAt }: GrantedIdentity): string {
     const key = grantIdentityKey(grantId);
-    const { identity, membershipToken } = granted;
     const record: z.infer<typeof identitySchema> = {
       hostname: this.hostname,
       uid: identity.uid,
@@ -101,12 +111,10 @@ export class OAuthStore {
       email_verified: identity.emailVerified,
       organisations: [...identity.organisations],
       teams: [...identity.teams],
-      checked_at: granted.checkedAt,
+      checked_at: checkedAt,
       ...(membershipToken === undefined ? {} : { membership_token: this.sealing.seal(key, membershipToken) }),
     };
-    const left = await this.redis.ttl(key);
-    const seconds = Math.max(left, this.lifetimes.code + this.lifetimes.accessToken);
-    await this.redis.set(key, JSON.stringify(record), "EX", seconds);
+    return JSON.stringify(record);
   }
 
   async findIdentity(grantId: string): Promise<GrantedIdentity | undefined> {

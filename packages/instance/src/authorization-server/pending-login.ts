@@ -1,4 +1,4 @@
-import type { Hono } from "hono";
+import type { App } from "../app.ts";
 import type { Identity } from "../oauth/identity.ts";
 import type { PageProblem } from "./engine-exchange.ts";
 
@@ -76,7 +76,7 @@ export interface Reassessment {
 /** What the authorization server needs of the login: everything about people. */
 export interface Login {
   /** Mounts its pages: the consent page at `/interaction/:uid`, `/callback`. */
-  routes(app: Hono, pending: PendingLogins): void;
+  routes(app: App, pending: PendingLogins): void;
   /** Says at each refresh what the person may still have by the host config of now; undefined for nothing any more. */
   reassess(granted: GrantedIdentity): Promise<Reassessment | undefined>;
   /** The page for a person whose browser can't be sent back to the client (RFC 6749 section 4.1.2.1). */

@@ -1,4 +1,10 @@
-import Provider, { errors, interactionPolicy, type Configuration, type KoaContextWithOIDC } from "oidc-provider";
+import {
+  Provider,
+  errors,
+  interactionPolicy,
+  type Configuration,
+  type KoaContextWithOIDC,
+} from "oidc-provider";
 import { randomBytes } from "node:crypto";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import { canonicalResource, endpointResource, type ResourceHost } from "../oauth/resource.ts";
@@ -44,12 +50,15 @@ export function buildProvider(options: ProviderOptions, keys: SigningKeys): Prov
       url: (_context, interaction) => `/interaction/${interaction.uid}`,
       policy: [ASK_ALWAYS],
     },
-    findAccount: async (_context, uid, source) => await findAccount(options, uid, source),
+    // Without a token the account is that of the login that just ended.
+    findAccount: async (context, uid, source) =>
+      await findAccount(options, uid, source ?? { grantId: context.oidc.result?.consent?.grantId }),
     loadExistingGrant,
     renderError: (context, out) => keepProblem(context, out),
     extraClientMetadata: {
       properties: [...EXTRA_CLIENT_METADATA],
       // Called once for each property; the policy is about the whole.
+      // oxlint-disable-next-line max-params -- the engine's signature
       validator: (_context, name, _value, metadata) => {
         if (name === EXTRA_CLIENT_METADATA[0]) applyClientPolicy(metadata, options.redirectSchemes);
       },
@@ -65,7 +74,13 @@ export function buildProvider(options: ProviderOptions, keys: SigningKeys): Prov
 
 /** The engine takes keys as JWKs only. */
 function privateJwk({ active }: SigningKeys): Record<string, unknown> & { kty: "RSA" } {
-  return { ...active.privateKey.export({ format: "jwk" }), kty: "RSA", kid: active.kid, alg: "RS256", use: "sig" };
+  return {
+    ...active.privateKey.export({ format: "jwk" }),
+    kty: "RSA",
+    kid: active.kid,
+    alg: "RS256",
+    use: "sig",
+  };
 }
 
 function protocolOptions(): Partial<Configuration> {
@@ -153,7 +168,10 @@ function features(options: ProviderOptions): Configuration["features"] {
     rpInitiatedLogout: { enabled: false },
     pushedAuthorizationRequests: { enabled: false },
     dPoP: { enabled: false },
-    revocation: { enabled: true, allowedPolicy: async (_context, client, token) => token.clientId === client.clientId },
+    revocation: {
+      enabled: true,
+      allowedPolicy: async (_context, client, token) => token.clientId === client.clientId,
+    },
     introspection: {
       enabled: true,
       allowedPolicy: async (_context, client, token) => token.clientId === client.clientId,
@@ -171,6 +189,8 @@ function features(options: ProviderOptions): Configuration["features"] {
       ack: "draft-02",
       allowFetch: async (_context: unknown, clientId: string) => documents.mayFetch(clientId),
       allowClient: async () => true,
+      // Every token request looks at the document: a client must not fail because its site is away for a moment.
+      cacheDuration: { min: 300, max: 86_400 },
     },
     resourceIndicators: resourceIndicators(options),
   };
@@ -231,7 +251,10 @@ async function loadExistingGrant(context: KoaContextWithOIDC) {
   return grantId === undefined ? undefined : await context.oidc.provider.Grant.find(grantId);
 }
 
-function keepProblem(context: KoaContextWithOIDC, out: { error: string; error_description?: string | undefined }): void {
+function keepProblem(
+  context: KoaContextWithOIDC,
+  out: { error: string; error_description?: string | undefined },
+): void {
   if (!(context.req instanceof EngineRequest)) return;
   context.req.pageProblem = {
     status: context.status,

@@ -1,4 +1,4 @@
-import Provider, { errors, type Adapter } from "oidc-provider";
+import { Provider, errors, type Adapter } from "oidc-provider";
 import { z } from "zod";
 import { parseRecord, readRecord, replaceRecord } from "@gatehouse/shared/oauth-record";
 import { revokeGrant, revokeToken } from "@gatehouse/shared/oauth-revocation";
@@ -181,7 +181,13 @@ function assertionAdapter(store: OAuthStore): Adapter {
     },
     async upsert(id, payload, expiresIn) {
       const record = JSON.stringify({ hostname, payload });
-      const answer = await redis.set(assertionKey(hostname, id), record, "EX", Math.max(1, expiresIn ?? 1), "NX");
+      const answer = await redis.set(
+        assertionKey(hostname, id),
+        record,
+        "EX",
+        Math.max(1, expiresIn ?? 1),
+        "NX",
+      );
       if (answer === null) throw new errors.InvalidClientAuth("client assertion already used");
     },
   };

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import Provider, { errors, type Adapter } from "oidc-provider";
+import { Provider, errors, type Adapter } from "oidc-provider";
 import { z } from "zod";
 import { readRecord, replaceRecord, type StoredRecord } from "@gatehouse/shared/oauth-record";
 import { revokeGrant } from "@gatehouse/shared/oauth-revocation";
@@ -49,7 +49,7 @@ export class RefreshTokens {
       successors.set(this, await rotate(this.jti));
     };
     // Not in the type declarations; the engine calls it for a token that has no id yet.
-    const { generateTokenId } = prototype as unknown as { generateTokenId(): string };
+    const { generateTokenId } = prototype as unknown as { generateTokenId: (this: object) => string };
     Object.defineProperty(prototype, "generateTokenId", {
       value(this: object): string {
         const rotated = Provider.ctx?.oidc.entities.RotatedRefreshToken;

@@ -55,14 +55,20 @@ export function clientMetadata(request: Readonly<Record<string, unknown>>): Reco
     metadata["token_endpoint_auth_method"] = "client_secret_basic";
   }
   // Only a client that signs its assertions has an algorithm for them; the engine refuses one beside any other method.
-  if (metadata["token_endpoint_auth_method"] !== "private_key_jwt") delete metadata["token_endpoint_auth_signing_alg"];
+  if (metadata["token_endpoint_auth_method"] !== "private_key_jwt")
+    delete metadata["token_endpoint_auth_signing_alg"];
   return metadata;
 }
 
 /** Returns an update (RFC 7592 section 2.2) as the engine shall see it; what must not be there is kept for the engine to refuse. */
 export function clientUpdate(request: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const update = clientMetadata(request);
-  for (const name of ["client_id", "registration_access_token", "registration_client_uri", "client_id_issued_at"]) {
+  for (const name of [
+    "client_id",
+    "registration_access_token",
+    "registration_client_uri",
+    "client_id_issued_at",
+  ]) {
     if (!isAbsent(request[name])) update[name] = request[name];
   }
   // The engine knows the hash only, and compares.

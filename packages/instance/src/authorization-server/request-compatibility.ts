@@ -35,6 +35,7 @@ export function authorizationRequest(query: URLSearchParams, host: HostView): UR
   if (query.get("prompt")?.split(" ").includes("none")) rewritten.set("prompt", "none");
   for (const resource of canonicalResources(query, host)) rewritten.append("resource", resource);
   rewritten.set("scope", host.config.auth_allowed_scopes.join(" "));
+  keepRepeated("scope", query, rewritten);
   const requested = knownScopes(query.get("scope"), host);
   if (requested !== undefined) rewritten.set(REQUESTED_SCOPE, requested);
   return rewritten;
@@ -50,7 +51,13 @@ export function tokenRequest(form: URLSearchParams, host: HostView): URLSearchPa
   // Clients repeat `openid profile email` here; scopes this host does not know neither widen nor fail a refresh.
   const scope = knownScopes(form.get("scope"), host);
   if (scope !== undefined) rewritten.set("scope", scope);
+  keepRepeated("scope", form, rewritten);
   return rewritten;
+}
+
+/** A parameter that came twice is refused by the engine (RFC 6749 section 3.1), so it must still be there twice. */
+function keepRepeated(name: string, from: URLSearchParams, to: URLSearchParams): void {
+  for (const value of from.getAll(name).slice(1)) to.append(name, value);
 }
 
 /** One that is none of ours stays as it came, for the engine to refuse with `invalid_target`. */

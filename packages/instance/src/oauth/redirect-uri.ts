@@ -36,15 +36,10 @@ const LOOPBACK = /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?(?=[/?]
  * only from the list (with the colon, as `cursor:`). No userinfo, fragment or wildcard anywhere. Never throws.
  */
 export function checkRedirectUri(uri: string, schemes: readonly string[]): RedirectUriCheck {
-  if (uri.length > MAX_LENGTH) return { ok: false, problem: `must have at most ${MAX_LENGTH} characters` };
-  if (!/^[\u0021-\u007e]+$/.test(uri) || uri.includes("\\"))
-    return { ok: false, problem: "must be a URI: printable ASCII, no spaces, no backslash" };
-  if (uri.includes("#")) return { ok: false, problem: "must not have a fragment" };
-  if (uri.includes("*")) return { ok: false, problem: "must not have a wildcard" };
+  const problem = textProblem(uri);
+  if (problem !== undefined) return { ok: false, problem };
   const url = URL.parse(uri);
   if (url === null) return { ok: false, problem: "must be an absolute URI" };
-  if (url.username !== "" || url.password !== "" || /^[^/]*\/\/[^/?]*@/.test(uri))
-    return { ok: false, problem: "must not have userinfo" };
   switch (url.protocol) {
     case "https:":
       return /^https:\/\/[^/?]/i.test(uri)
@@ -59,4 +54,14 @@ export function checkRedirectUri(uri: string, schemes: readonly string[]): Redir
         ? { ok: true, kind: "private-use", host: url.protocol }
         : { ok: false, problem: `must not use the scheme ${url.protocol.slice(0, -1)}` };
   }
+}
+
+/** What no redirect URI may hold, looked for in the text: parsers drop or repair most of it. */
+function textProblem(uri: string): string | undefined {
+  if (uri.length > MAX_LENGTH) return `must have at most ${MAX_LENGTH} characters`;
+  if (!/^[\u0021-\u007e]+$/.test(uri) || uri.includes("\\"))
+    return "must be a URI: printable ASCII, no spaces, no backslash";
+  if (uri.includes("#")) return "must not have a fragment";
+  if (uri.includes("*")) return "must not have a wildcard";
+  return /^[^/]*\/\/[^/?]*@/.test(uri) ? "must not have userinfo" : undefined;
 }

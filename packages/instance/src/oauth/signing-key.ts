@@ -2,12 +2,12 @@ import type { KeyObject } from "node:crypto";
 import {
   openSigningKeys,
   readSigningKeys,
+  SigningKeyError,
   type PublicSigningKey,
   type SigningKeyPlace,
   type SigningKeySet,
 } from "@gatehouse/shared/signing-key-record";
 import { signingKeyKey } from "@gatehouse/shared/redis-keys";
-import { readStateFile, writeStateFile } from "@gatehouse/shared/state-file";
 
 /** What signs and what verifies right now. */
 export interface SigningKeys {
@@ -17,13 +17,13 @@ export interface SigningKeys {
 }
 
 export interface SigningKeyRingOptions extends SigningKeyPlace {
-  /** Holds a copy, sealed as in Redis, from which an instance starts while Redis is away. */
-  readonly stateFile?: string;
+  /** The document as the instance last knew it, for a start while Redis is away. */
+  readonly copy?: string | null;
 }
 
 /**
- * The hostname's signing keys in memory. The owner of the process's `TrackedKeys` calls {@link SigningKeyRing.refresh} when
- * {@link SigningKeyRing.key} is invalidated or tracking is armed anew; a rotation is live on every instance within a second.
+ * The hostname's signing keys in memory. Whoever follows the process's Redis keys tells {@link SigningKeyRing.told} each value of
+ * {@link SigningKeyRing.key}; a rotation is then live on every instance within a second.
  */
 export class SigningKeyRing {
   /** The Redis key to follow. */
@@ -31,8 +31,6 @@ export class SigningKeyRing {
   readonly #options: SigningKeyRingOptions;
   readonly #listeners = new Set<(keys: SigningKeys) => void>();
   #set: SigningKeySet;
-  #refreshing: Promise<void> | undefined;
-  #isStale = false;
 
   private constructor(options: SigningKeyRingOptions, set: SigningKeySet) {
     this.#options = options;
@@ -45,17 +43,13 @@ export class SigningKeyRing {
    * @throws {SigningKeyError} when they can't be opened; whatever Redis threw when it is away and there is no copy.
    */
   static async open(options: SigningKeyRingOptions): Promise<SigningKeyRing> {
-    let set: SigningKeySet;
+    const { copy } = options;
     try {
-      set = await openSigningKeys(options);
+      return new SigningKeyRing(options, await openSigningKeys(options));
     } catch (error) {
-      const copy = options.stateFile === undefined ? undefined : await readStateFile(options.stateFile);
-      if (copy === undefined || options.redis.status === "ready") throw error;
+      if (error instanceof SigningKeyError || copy === undefined || copy === null) throw error;
       return new SigningKeyRing(options, readSigningKeys(copy, options));
     }
-    const ring = new SigningKeyRing(options, set);
-    await ring.#keepCopy();
-    return ring;
   }
 
   get current(): SigningKeys {
@@ -72,31 +66,13 @@ export class SigningKeyRing {
   }
 
   /**
-   * Reads the keys again. Calls during a read share one more read after it, because the one that runs may already have missed
-   * the change. Rejects when Redis is away or the keys can't be opened; the ones in memory stay.
+   * Takes the document that stands in Redis now. An absent one changes nothing: tokens of the known keys go on being good, and
+   * the next start makes a new document.
+   * @throws {SigningKeyError} when it can't be opened; the keys in memory stay.
    */
-  async refresh(): Promise<void> {
-    this.#isStale = true;
-    this.#refreshing ??= this.#reload().finally(() => {
-      this.#refreshing = undefined;
-    });
-    await this.#refreshing;
-  }
-
-  async #reload(): Promise<void> {
-    while (this.#isStale) {
-      this.#isStale = false;
-      // Also after a deletion: the keys in memory are then written nowhere, and new ones must be made for all instances alike.
-      const set = await openSigningKeys(this.#options);
-      if (set.text === this.#set.text) continue;
-      this.#set = set;
-      for (const listener of this.#listeners) listener(this.current);
-      await this.#keepCopy();
-    }
-  }
-
-  async #keepCopy(): Promise<void> {
-    const { stateFile } = this.#options;
-    if (stateFile !== undefined) await writeStateFile(stateFile, this.#set.text);
+  told(text: string | null): void {
+    if (text === null || text === this.#set.text) return;
+    this.#set = readSigningKeys(text, this.#options);
+    for (const listener of this.#listeners) listener(this.current);
   }
 }

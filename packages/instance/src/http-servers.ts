@@ -84,11 +84,9 @@ export class HttpServers {
       this.#http1.emit("connection", socket);
       return;
     }
-    // `session` is emitted inside the next line but one, so there is no other session it could be.
+    // `session` is emitted inside the next call, so there is no other session it could be.
     this.#http2.once("session", (session) => this.#sessionOpened(session, connection));
     this.#http2.emit("connection", socket);
-    // A socket made by hand counts as still connecting until this is said; the session waits for it.
-    socket.emit("secureConnect");
   }
 
   /** From now on connections end as soon as nothing runs on them, and peers are told (`Connection: close`, GOAWAY). */

@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import type { SecureContext } from "node:tls";
+import type { SecureContextOptions } from "node:tls";
 import { AddressList, canonicalIp, type AddressPair } from "@gatehouse/shared/address";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
@@ -9,14 +9,14 @@ import type { Forwarder } from "./forward.ts";
 import { HttpServers, type HttpLimits } from "./http-servers.ts";
 import { receive, UNKNOWN_IP } from "./receive.ts";
 import { RequestHandler } from "./request-handler.ts";
-import { acceptTls } from "./tls-accept.ts";
+import { TlsAcceptor } from "./tls-accept.ts";
 
 export interface InstanceServerOptions {
   readonly hostname: Hostname;
   readonly log: RecordLog;
   readonly forwarder: Forwarder;
-  /** Asked for each handshake: what it returns next may differ. */
-  readonly secureContext: () => SecureContext;
+  /** Certificate, key and ticket keys; asked before each handshake. */
+  readonly tlsContext: () => SecureContextOptions;
   readonly publicPort: number;
   /** Senders whose PROXY header is believed. */
   readonly proxyFrom: AddressList;
@@ -34,6 +34,7 @@ const END_GRACE_MS = 2000;
 /** Accepted connections in their order of life: PROXY header, TLS, HTTP. One record for each that ends before HTTP. */
 export class InstanceServer {
   readonly #options: InstanceServerOptions;
+  readonly #tls: TlsAcceptor;
   readonly #http: HttpServers;
   readonly #handler: RequestHandler;
   readonly #listeners: Server[] = [];
@@ -44,6 +45,7 @@ export class InstanceServer {
 
   constructor(options: InstanceServerOptions) {
     this.#options = options;
+    this.#tls = new TlsAcceptor({ context: options.tlsContext, timeoutMs: options.handshakeTimeoutMs });
     this.#handler = new RequestHandler(options);
     this.#http = new HttpServers(options.http, this.#handler);
   }
@@ -132,8 +134,7 @@ export class InstanceServer {
   }
 
   async #secure(socket: Socket, id: string, addresses: AddressPair): Promise<void> {
-    const secureContext = this.#options.secureContext();
-    const accepted = await acceptTls(socket, { secureContext, timeoutMs: this.#options.handshakeTimeoutMs });
+    const accepted = await this.#tls.accept(socket);
     if (accepted.ok) {
       this.#http.serve({ id, addresses, socket: accepted.socket });
       return;

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
-import type { Http2ServerRequest } from "node:http2";
+import { constants, type Http2ServerRequest } from "node:http2";
 import { Readable } from "node:stream";
+import { UpstreamError } from "./upstream-error.ts";
 
 /** Bytes held between peer and upstream before the peer is paused. */
 const BUFFER_BYTES = 65_536;
@@ -67,13 +68,25 @@ export class RequestBody extends Readable {
   };
 
   readonly #onEnd = (): void => {
-    this.push(null);
+    // Node ends the body of an HTTP/2 stream that was reset like one that is whole.
+    if (isReset(this.#source)) this.#cut();
+    else this.push(null);
+  };
+
+  readonly #onClose = (): void => {
+    if (!this.#source.readableEnded) this.#cut();
   };
 
   /** Closed before its end: an upstream must never take what came so far for the whole. */
-  readonly #onClose = (): void => {
-    if (!this.#source.readableEnded) this.destroy(new Error("peer left in its request body"));
-  };
+  #cut(): void {
+    this.destroy(new UpstreamError("aborted_by_peer"));
+  }
+}
+
+function isReset(source: IncomingMessage | Http2ServerRequest): boolean {
+  return (
+    "stream" in source && (source.stream.aborted || source.stream.rstCode !== constants.NGHTTP2_NO_ERROR)
+  );
 }
 
 /**

@@ -238,9 +238,13 @@ export class Connection implements Swept {
       await lingerAndClose(this.#peer, answer.bytes, this.#context.sweep);
       return;
     }
+    if (reason instanceof PeerGone) {
+      this.#peer.destroy();
+      this.#ended(`peer ${reason.how}`);
+      return;
+    }
     abortTcp(this.#peer);
-    if (reason instanceof PeerGone) this.#ended(`peer ${reason.how}`);
-    else if (reason instanceof Aborted) this.#ended(reason.ending);
+    if (reason instanceof Aborted) this.#ended(reason.ending);
     else this.#ended("internal error", reason instanceof Error ? reason : new Error(String(reason)));
   }
 

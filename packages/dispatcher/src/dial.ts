@@ -101,11 +101,9 @@ export class Dial {
   }
 
   async #connectTo(target: Target, deadline: number): Promise<Socket> {
-    const located = locate(target);
     const endpoints =
-      located instanceof Promise
-        ? await this.#within(deadline, target, () => ({ settled: located }))
-        : located;
+      knownEndpoints(target) ??
+      (await this.#within(deadline, target, () => ({ settled: resolveName(target) })));
     let last: unknown = new Error(`${formatTarget(target)} has no address`);
     for (const endpoint of endpoints) {
       if ("port" in endpoint && this.#options.ownAddresses.has(endpoint.host, endpoint.port)) {
@@ -180,13 +178,16 @@ export class Dial {
   }
 }
 
-/**
- * Returns where a target is to be found, as a promise only when a resolver has to be asked. A name is resolved at each dial, so
- * that a changed answer needs no restart.
- */
-function locate(target: Target): readonly Endpoint[] | Promise<readonly Endpoint[]> {
+/** Returns where a target is found without asking a resolver; undefined for a name. */
+function knownEndpoints(target: Target): readonly Endpoint[] | undefined {
   if (target.kind === "unix") return [{ path: usableSocketPath(target.path) }];
   const { host, port } = target;
-  if (isIP(host) !== 0) return [{ host, port }];
-  return lookup(host, { all: true }).then((found) => found.map(({ address }) => ({ host: address, port })));
+  return isIP(host) === 0 ? undefined : [{ host, port }];
+}
+
+/** Asked at each dial, so that a changed answer needs no restart. */
+async function resolveName(target: Target): Promise<readonly Endpoint[]> {
+  if (target.kind === "unix") return [];
+  const found = await lookup(target.host, { all: true });
+  return found.map(({ address }) => ({ host: address, port: target.port }));
 }

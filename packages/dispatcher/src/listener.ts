@@ -127,6 +127,7 @@ export class Listeners {
 function hasIpv4Sibling(address: ListenAddress, all: readonly ListenAddress[]): boolean {
   if (address.kind !== "tcp" || !address.host.includes(":")) return false;
   const { port } = address;
+  if (port === 0) return false;
   return all.some((other) => other.kind === "tcp" && other.port === port && !other.host.includes(":"));
 }
 

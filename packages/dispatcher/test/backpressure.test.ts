@@ -29,7 +29,7 @@ test.each(["tcp", "unix"] as const)(
     const before = heldBufferBytes();
     for (const { peer } of pairs) peer.pause();
     await Promise.all(pairs.map(({ far }) => pushUntilStalled(far)));
-    expect(heldBufferBytes() - before).toBeLessThan(30 * 320 * 1024);
+    expect(heldBufferBytes() - before).toBeLessThan(30 * 512 * 1024);
     expect(tunnel.dispatcher.listeners.connections.size).toBe(pairs.length);
     // A reader that wakes up gets everything.
     const written = tunnel.far.bytesWritten;

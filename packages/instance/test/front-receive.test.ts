@@ -6,7 +6,16 @@ import { setImmediate as turn } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { writeProxyHeader } from "@gatehouse/shared/proxy-header";
 import { newConnectionId } from "@gatehouse/shared/record-id";
-import { eventually, HEADER, HOSTNAME, PEER, openBed, untilClosed, type Bed, type Front } from "./support/front-bed.ts";
+import {
+  eventually,
+  HEADER,
+  HOSTNAME,
+  PEER,
+  openBed,
+  untilClosed,
+  type Bed,
+  type Front,
+} from "./support/front-bed.ts";
 
 let bed: Bed;
 let front: Front;
@@ -42,7 +51,9 @@ describe("the PROXY header names the peer", () => {
 
   test("the dispatcher's connection id joins the records of both tiers; another sender's id is not taken", async () => {
     const ours = newConnectionId();
-    await front.get("/ours", { header: writeProxyHeader("v2", { addresses: PEER, hops: 0, uniqueId: ours }) });
+    await front.get("/ours", {
+      header: writeProxyHeader("v2", { addresses: PEER, hops: 0, uniqueId: ours }),
+    });
     expect((await front.record(({ path }) => path === "/ours")).conn).toBe(ours);
     const theirs = writeProxyHeader("v2", { addresses: PEER, hops: 0, uniqueId: "theirs\r\n" });
     await front.get("/theirs", { header: theirs });
@@ -54,7 +65,11 @@ describe("no byte is lost and none is guessed", () => {
   test("header, hello and request in one piece, or byte by byte", async () => {
     for (const piece of [1, 7, 65_536]) {
       const socket = await front.open();
-      const secured = connectTls({ socket: inPieces(socket, piece), servername: HOSTNAME, ca: bed.authority.caPem });
+      const secured = connectTls({
+        socket: inPieces(socket, piece),
+        servername: HOSTNAME,
+        ca: bed.authority.caPem,
+      });
       secured.write(`GET /piece-${piece} HTTP/1.1\r\nHost: ${HOSTNAME}\r\nConnection: close\r\n\r\n`);
       expect(String(await untilClosed(secured))).toContain(`upstream /piece-${piece}`);
     }
@@ -69,7 +84,9 @@ describe("no byte is lost and none is guessed", () => {
     const socket = await front.open();
     socket.write(bytes);
     expect(await untilClosed(socket)).toHaveLength(0);
-    const record = await front.record((each) => front.records.indexOf(each) >= before && each.reason === "bad_proxy_header");
+    const record = await front.record(
+      (each) => front.records.indexOf(each) >= before && each.reason === "bad_proxy_header",
+    );
     expect(record).toMatchObject({ event: "connection_refused", ip: "127.0.0.1", hostname: HOSTNAME });
   });
 
@@ -147,7 +164,9 @@ test("allowed_addresses holds for new connections within a second of its change;
   });
   expect(record).toMatchObject({ event: "connection_refused", ip: "192.0.2.7" });
   const inside = { ...PEER, source: { ip: "203.0.113.9", port: 1 } };
-  expect((await front.get("/", { header: writeProxyHeader("v2", { addresses: inside, hops: 0 }) })).status).toBe(200);
+  expect(
+    (await front.get("/", { header: writeProxyHeader("v2", { addresses: inside, hops: 0 }) })).status,
+  ).toBe(200);
   open.write(`GET /still-open HTTP/1.1\r\nHost: ${HOSTNAME}\r\nConnection: close\r\n\r\n`);
   expect(String(await untilClosed(open))).toContain("upstream /still-open");
   await bed.configure();

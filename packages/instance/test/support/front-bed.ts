@@ -8,14 +8,20 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "n
 import type { LogRecord } from "@gatehouse/shared/log-record";
 import { writeProxyHeader } from "@gatehouse/shared/proxy-header";
 import { newSecretKey } from "@gatehouse/shared/sealing";
-import { createCertificateAuthority, type CertificateAuthority } from "@gatehouse/testbed/certificate-authority";
+import {
+  createCertificateAuthority,
+  type CertificateAuthority,
+} from "@gatehouse/testbed/certificate-authority";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import { Redis } from "ioredis";
 import { startInstance, type Instance } from "../../src/instance.ts";
 
 export const HOSTNAME = "a.example";
 /** What the PROXY headers of these tests say. */
-export const PEER = { source: { ip: "192.0.2.7", port: 40_000 }, destination: { ip: "198.51.100.1", port: 443 } };
+export const PEER = {
+  source: { ip: "192.0.2.7", port: 40_000 },
+  destination: { ip: "198.51.100.1", port: 443 },
+};
 export const HEADER = writeProxyHeader("v2", { addresses: PEER, hops: 0 });
 
 /** One Redis, one authority and one upstream for a test file; instances are started on it. */
@@ -52,7 +58,10 @@ export async function openBed(): Promise<Bed> {
     secretKey,
     upstream,
     configure: async (config = {}) => {
-      await store.set(`proxy:${HOSTNAME}`, JSON.stringify({ target_url: upstream.url, certificate: "file", ...config }));
+      await store.set(
+        `proxy:${HOSTNAME}`,
+        JSON.stringify({ target_url: upstream.url, certificate: "file", ...config }),
+      );
     },
     start: async (env = {}) => {
       const records: LogRecord[] = [];
@@ -150,7 +159,8 @@ export class Front {
   async open(): Promise<Socket> {
     const [address = ""] = this.instance.addresses;
     const unix = /^unix:(.*)$/.exec(address)?.[1];
-    const socket = unix === undefined ? connect(Number(address.split(":").at(-1)), "127.0.0.1") : connect(unix);
+    const socket =
+      unix === undefined ? connect(Number(address.split(":").at(-1)), "127.0.0.1") : connect(unix);
     socket.on("error", () => undefined);
     await once(socket, "connect");
     return socket;
@@ -178,7 +188,10 @@ export class Front {
 
   /** GET on a connection of its own: status and body. */
   async get(path = "/", options: PeerOptions = {}): Promise<{ status: number; body: string }> {
-    const answer = await this.raw(`GET ${path} HTTP/1.1\r\nHost: ${HOSTNAME}\r\nConnection: close\r\n\r\n`, options);
+    const answer = await this.raw(
+      `GET ${path} HTTP/1.1\r\nHost: ${HOSTNAME}\r\nConnection: close\r\n\r\n`,
+      options,
+    );
     return { status: statusOf(answer), body: answer.slice(answer.indexOf("\r\n\r\n") + 4) };
   }
 

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import type * as http from "node:http";
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, test } from "@jest/globals";
@@ -541,4 +542,22 @@ test("descriptors are given back: after many aborted and whole exchanges no conn
     await ask(front.h1Port);
     await until("the streams' ends", () => sockets.size <= 1);
   }
+});
+
+test("a peer that left before its request got here is not waited for", async () => {
+  const upstream = await startUpstream(() => undefined);
+  const front = await startFront(upstream.url, {
+    before: async (response) => {
+      if (!response.closed) await once(response, "close");
+    },
+  });
+  cleanups.push(upstream.close, front.close);
+  const peer = raw(front, GET);
+  await once(peer.socket, "connect");
+  peer.socket.end();
+  const { stream } = h2(front).open({ ":path": "/" });
+  stream.on("ready", () => {
+    stream.close(8);
+  });
+  expect(await front.ended(2)).toMatchObject({ status: 499, ended_by: "peer" });
 });

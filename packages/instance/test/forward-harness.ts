@@ -69,10 +69,11 @@ export async function startFront(targetUrl: string, options: FrontOptions = {}):
     forwarder.configure(hostConfig(url, fields));
   };
   configure(targetUrl, options.fields);
+  const config = hostConfig(targetUrl);
   const context = (request: { headers: http.IncomingHttpHeaders }, socket: unknown): ForwardContext => ({
     id: newRequestId(),
     startedAt: performance.now(),
-    hostConfig: hostConfig(targetUrl),
+    hostConfig: config,
     host: String(request.headers[":authority"] ?? request.headers.host ?? "app.example"),
     connection: {
       id: newConnectionId(),

@@ -44,7 +44,8 @@ export function refusalRecord(refusal: ConnectionRefusal, answer: string, facts:
   const problem = refusal.message === "" ? "" : `: ${refusal.message}`;
   return {
     ...common(facts),
-    level: "warn",
+    // A browser that opens a connection ahead of need sends nothing either; no line for it, as for those that just leave.
+    level: refusal.reason === "hello_timeout" && facts.bytesIn === 0 ? "debug" : "warn",
     event: "connection_refused",
     message: `refused: ${refusal.reason}${name} (${answer})${problem}`,
     reason: refusal.reason,

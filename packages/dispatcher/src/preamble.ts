@@ -96,7 +96,10 @@ export class Preamble {
       .off("error", this.#onAbort)
       .off("close", this.#onAbort);
     this.#onFailure = undefined;
-    return this.#chunks;
+    const chunks = this.#chunks;
+    // The connection lives on, for hours maybe; its hello need not.
+    this.#chunks = [];
+    return chunks;
   }
 
   readonly #onData = (chunk: Buffer): void => {

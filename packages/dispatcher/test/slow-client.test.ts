@@ -29,6 +29,15 @@ test("row 20: the deadline is absolute: a byte now and then doesn't move it", as
   await dispatcher.stop();
 });
 
+test("row 40: a peer that holds its connection without a byte is cut off without a line", async () => {
+  const dispatcher = await TestDispatcher.start({ routes: {}, helloTimeoutMs: 200 });
+  const peer = await connectTo(dispatcher.port);
+  await closeOf(peer);
+  await expect(dispatcher.records.one()).resolves.toMatchObject({ level: "debug", reason: "hello_timeout" });
+  expect(dispatcher.metrics.refused.get("hello_timeout")).toBe(1);
+  await dispatcher.stop();
+});
+
 test("rows 21 and 27: once routed, no deadline is left: quiet longer than the hello timeout goes on", async () => {
   const tunnel = await openTunnel("unix", { helloTimeoutMs: 300 });
   await sleep(1000);

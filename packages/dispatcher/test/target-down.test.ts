@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "@jest/globals";
+import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
@@ -32,6 +33,32 @@ async function closedPort(): Promise<number> {
   await once(server, "listening");
   const { port } = server.address() as net.AddressInfo;
   await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+const FULL_LISTENER = `
+  const net = require("node:net");
+  const server = net.createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => {
+    process.stdout.write(String(server.address().port), () => process.kill(process.pid, "SIGSTOP"));
+  });`;
+
+/** A stopped process with a full queue: the kernel swallows every further attempt, which is neither answered nor refused. */
+async function startBlackHole(): Promise<number> {
+  const child = startGuarded(process.execPath, ["-e", FULL_LISTENER], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  cleanUps.push(() => endProcess(child, "SIGKILL", 1000));
+  if (!child.stdout) throw new Error("no stdout");
+  const [data] = (await once(child.stdout, "data")) as [Buffer];
+  const port = Number(data.toString());
+  let unanswered = 0;
+  for (let i = 0; i < 4; i++) {
+    const filler = net.connect(port, "127.0.0.1").on("error", () => undefined);
+    cleanUps.push(() => void filler.destroy());
+    unanswered++;
+    filler.once("connect", () => unanswered--);
+  }
+  await eventually(() => unanswered < 4 && unanswered > 0);
   return port;
 }
 
@@ -84,6 +111,22 @@ describe("row 30", () => {
     far.destroy();
     await dispatcher.idle();
     expect(dispatcher.pool.open).toBe(0);
+  });
+
+  test("a target that swallows every attempt uses up its share of the time, not the next one's", async () => {
+    const blackHole = await startBlackHole();
+    const target = await startTarget();
+    const dispatcher = await start(
+      { "a.example": `${blackHole},${target.route};proxy=off` },
+      { dialTimeoutMs: 1000 },
+    );
+    const peer = await connectTo(dispatcher.port);
+    peer.write(HELLO);
+    const far = await target.socket();
+    expect((await readBytes(far, HELLO.length)).equals(HELLO)).toBe(true);
+    expect(dispatcher.pool.failures).toEqual([expect.stringContaining("did not answer in time")]);
+    peer.destroy();
+    far.destroy();
   });
 
   test("a target that has taken bytes is never replaced", async () => {

@@ -204,6 +204,7 @@ export class Forwarder {
     const isJson = access.mcp === undefined && /^application\/json\b/i.test(fields.contentType ?? "");
     return new RequestBody(request, {
       maxBytes: this.#limits.maxBodyBytes,
+      maxIdleMs: this.#limits.bodyIdleTimeoutMs,
       onFirstChunk: isJson
         ? (chunk) => {
             access.mcp = mcpMessageOfBody(chunk);

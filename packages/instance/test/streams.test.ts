@@ -561,3 +561,58 @@ test("a peer that left before its request got here is not waited for", async () 
   });
   expect(await front.ended(2)).toMatchObject({ status: 499, ended_by: "peer" });
 });
+
+describe("a body that comes to a halt", () => {
+  const HALF = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello";
+
+  test("is given up with 408, at the upstream as a cut one", async () => {
+    let isWhole = false;
+    let isGone = false;
+    const front = await serve(
+      (request) => {
+        request.resume().on("end", () => {
+          isWhole = true;
+        });
+        request
+          .on("error", () => undefined)
+          .on("close", () => {
+            isGone = true;
+          });
+      },
+      { limits: { bodyIdleTimeoutMs: 100 } },
+    );
+    const peer = raw(front, HALF);
+    const { stream, answer } = h2(front).open({ ":path": "/", ":method": "POST" }, false);
+    stream.write("hello");
+    await peer.sees("408 ");
+    await until("the answer on HTTP/2", () => answer.status === 408);
+    await until("the upstream's close", () => isGone);
+    expect(isWhole).toBe(false);
+    expect(await front.ended()).toMatchObject({ status: 408, reason: "body_stalled" });
+  });
+
+  test("but not once the upstream has begun to answer, nor when it is the upstream that does not read", async () => {
+    const front = await serve(
+      (request, response) => {
+        if (request.url === "/deaf") return;
+        response.writeHead(200, EVENT_STREAM).flushHeaders();
+        request.on("data", (chunk: Buffer) => response.write(chunk)).on("end", () => response.end());
+      },
+      { limits: { bodyIdleTimeoutMs: 100 } },
+    );
+    const deaf = raw(front, HALF.replace("POST /", "POST /deaf").replace("10", "100000000"));
+    const more = (): void => {
+      while (!deaf.isClosed && deaf.socket.write(Buffer.alloc(65_536)));
+    };
+    deaf.socket.on("drain", more);
+    more();
+    const peer = raw(front, HALF);
+    await peer.sees("hello");
+    const began = performance.now();
+    await until("three times the limit to pass", () => performance.now() > began + 300);
+    peer.send("world");
+    await peer.sees("world");
+    await peer.sees("\r\n0\r\n\r\n");
+    expect(deaf.text).toBe("");
+  });
+});

@@ -38,6 +38,7 @@ export class InstanceServer {
   readonly #http: HttpServers;
   readonly #handler: RequestHandler;
   readonly #listeners: Server[] = [];
+  readonly #addresses: (AddressInfo | string | null)[] = [];
   readonly #open = new Set<Socket>();
   /** Undefined: every address may connect. */
   #allowed: AddressList | undefined;
@@ -62,7 +63,7 @@ export class InstanceServer {
 
   /** Where connections are accepted: `null` for a unix socket that was inherited, whose path nobody tells. */
   get addresses(): readonly (AddressInfo | string | null)[] {
-    return this.#listeners.map((listener) => listener.address());
+    return this.#addresses;
   }
 
   /**
@@ -82,12 +83,13 @@ export class InstanceServer {
   async listen(addresses: readonly ListenAddress[]): Promise<void> {
     for (const address of addresses) {
       const listener = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS });
-      listener.on("connection", (socket) => {
-        // Told by the listener: a socket that was reset already has no address, and would pass for a unix one.
-        const bound = listener.address();
-        void this.#accept(socket, { isUnix: bound === null || typeof bound === "string" });
-      });
+      // Told by the listener: a connection that was reset already has no address, and would pass for one from a unix socket.
+      let isUnix = false;
+      listener.on("connection", (socket) => void this.#accept(socket, { isUnix }));
       await listen(listener, address);
+      const bound = listener.address();
+      isUnix = bound === null || typeof bound === "string";
+      this.#addresses.push(bound);
       this.#listeners.push(listener);
     }
   }

@@ -177,6 +177,21 @@ describe("over the wire", () => {
     expect(bed.upstream.seen.at(-1)?.headers["x-forwarded-host"]).toBe("A.example");
   });
 
+  test.each(["PROPFIND", "QUERY", "M-SEARCH", "PURGE"])("%s is the upstream's to answer", async (method) => {
+    await front.raw(`${method} /method HTTP/1.1\r\nHost: ${HOSTNAME}\r\nConnection: close\r\n\r\n`);
+    expect(bed.upstream.seen.at(-1)?.method).toBe(method);
+  });
+
+  test.each(["A.EXAMPLE", "a.example.", "a.example:443", "a.example:"])(
+    "Host %j is as good as any",
+    async (host) => {
+      expect(await front.raw(`GET /spelled HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).toContain(
+        "upstream /spelled",
+      );
+      expect(bed.upstream.seen.at(-1)?.headers["x-forwarded-host"]).toBe(host);
+    },
+  );
+
   test("a refusal is recorded once, with its reason, and names nothing to the peer", async () => {
     const answer = await front.raw(
       "POST /secret?q=hidden HTTP/1.1\r\nHost: b.example\r\nContent-Length: 5\r\n\r\nhello",

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { constants, type ClientHttp2Session } from "node:http2";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { WebSocket, WebSocketServer } from "ws";
 import {
   ask,
   eventually,
@@ -21,6 +22,7 @@ beforeAll(async () => {
   front = await bed.start({
     GATEHOUSE_HEADERS_TIMEOUT_MS: "300",
     GATEHOUSE_KEEPALIVE_TIMEOUT_MS: "400",
+    GATEHOUSE_BODY_TIMEOUT_MS: "300",
     GATEHOUSE_MAX_HEADER_BYTES: "8192",
   });
   bed.upstream.answers.set("/stream", (_request, response) => {
@@ -80,6 +82,47 @@ describe("HTTP/1.1 bounds", () => {
   });
 });
 
+describe("request bodies", () => {
+  /** Resolves when the upstream sees that the request is not whole. */
+  function abortedAt(path: string): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    bed.upstream.answers.set(path, (request) =>
+      request.resume().once("close", () => request.complete || resolve()),
+    );
+    return promise;
+  }
+
+  test("one that stands still is aborted", async () => {
+    const aborted = abortedAt("/stalled");
+    const socket = await front.connect({ ALPNProtocols: ["http/1.1"] });
+    socket.write(`POST /stalled HTTP/1.1\r\nHost: ${HOSTNAME}\r\nContent-Length: 10\r\n\r\nhalf`);
+    await Promise.all([aborted, untilClosed(socket)]);
+  });
+
+  test("HTTP/2: only its stream is aborted", async () => {
+    const aborted = abortedAt("/stalled-2");
+    const session = await front.http2();
+    const stream = session.request({ ":method": "POST", ":authority": HOSTNAME, ":path": "/stalled-2" });
+    stream.on("error", () => undefined).write("half");
+    await Promise.all([aborted, once(stream, "close")]);
+    expect((await ask(session, {})).status).toBe(200);
+    session.destroy();
+  });
+
+  test("one that trickles arrives whole, and a quiet answer to it is left alone", async () => {
+    bed.upstream.answers.set("/slow-answer", (request, response) => {
+      request.resume().once("end", () => setTimeout(() => response.end("late"), 700));
+    });
+    const socket = await front.connect({ ALPNProtocols: ["http/1.1"] });
+    socket.write(`POST /slow-answer HTTP/1.1\r\nHost: ${HOSTNAME}\r\nContent-Length: 5\r\n\r\n`);
+    let sent = 0;
+    const drip = setInterval(() => (sent++ < 5 ? socket.write("x") : clearInterval(drip)), 100);
+    expect(await wholeAnswer(socket)).toMatch(/late$/);
+    clearInterval(drip);
+    socket.destroy();
+  });
+});
+
 describe("Expect: 100-continue (RFC 9110 section 10.1.1)", () => {
   const expecting = (host: string): string =>
     `POST /expect HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n`;
@@ -97,6 +140,22 @@ describe("Expect: 100-continue (RFC 9110 section 10.1.1)", () => {
   test("who is refused is not", async () => {
     expect(statusOf(await front.raw(expecting("b.example")))).toBe(421);
   });
+});
+
+test("a WebSocket passes, and a drain lets it be until the deadline", async () => {
+  const front20 = await bed.start({ GATEHOUSE_INSTANCE_DRAIN_SECONDS: "1" });
+  const echo = new WebSocketServer({ server: bed.upstream.server });
+  echo.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
+  const socket = await front20.connect({ ALPNProtocols: ["http/1.1"] });
+  const peer = new WebSocket(`wss://${HOSTNAME}/ws`, { createConnection: () => socket });
+  await once(peer, "open");
+  const closed = once(peer, "close");
+  const stopped = front20.stop();
+  await front20.record(({ event }) => event === "process_stopping");
+  peer.send("still there");
+  expect(String((await once(peer, "message"))[0])).toBe("still there");
+  await Promise.all([closed, stopped]);
+  echo.close();
 });
 
 describe("HTTP/2 bounds", () => {

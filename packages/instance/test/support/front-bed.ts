@@ -103,7 +103,7 @@ export async function openBed(): Promise<Bed> {
   return bed;
 }
 
-export interface Upstream {
+interface Upstream {
   readonly url: string;
   readonly server: Server;
   /** Requests as they arrived. */

@@ -107,14 +107,6 @@ export const instanceOptions = {
     max: 3_600_000,
     fallback: 75_000,
   }),
-  bodyTimeoutMs: integerOption({
-    env: "GATEHOUSE_BODY_TIMEOUT_MS",
-    describe:
-      "Milliseconds that a request body may stand still before the request is aborted; waiting for the upstream does not count.",
-    min: 100,
-    max: 3_600_000,
-    fallback: 60_000,
-  }),
   maxHeaderBytes: integerOption({
     env: "GATEHOUSE_MAX_HEADER_BYTES",
     describe: "Longest request header in octets, target included (431 above it).",

@@ -1,10 +1,5 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
-import {
-  constants,
-  createServer as createHttp2Server,
-  type Http2Server,
-  type ServerHttp2Session,
-} from "node:http2";
+import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import { HttpConnection } from "./http-connection.ts";
 import type { Request, Response } from "./refusal.ts";
@@ -16,8 +11,6 @@ export interface HttpLimits {
   readonly headersTimeoutMs: number;
   /** Milliseconds without a request after which a connection is closed. */
   readonly idleTimeoutMs: number;
-  /** Milliseconds that a request body may stand still while we would read on. */
-  readonly bodyTimeoutMs: number;
   /** Octets of one request header. */
   readonly maxHeaderBytes: number;
 }
@@ -111,7 +104,7 @@ export class HttpServers {
     const { headersTimeoutMs, idleTimeoutMs, maxHeaderBytes } = this.#limits;
     const server = createServer({
       headersTimeout: headersTimeoutMs,
-      // The body has no deadline in all: a long upload is as good as a short one, only a pause is bounded (`#boundBody`).
+      // The body has no deadline: a long upload is as good as a short one, and the forwarder ends those that stand still.
       requestTimeout: 0,
       keepAliveTimeout: idleTimeoutMs,
       connectionsCheckingInterval: Math.min(CHECK_INTERVAL_MS, headersTimeoutMs),
@@ -180,21 +173,7 @@ export class HttpServers {
     // A stream whose session is gone already: nobody is left to answer.
     if (!connection) return;
     connection.began(response);
-    if (hasBody(request)) this.#boundBody(request);
     this.#events[event](request, response, connection.context);
-  }
-
-  /** Aborts a request whose body stands still, as a peer that vanished would; not one that waits for a slow upstream. */
-  #boundBody(request: Request): void {
-    const { bodyTimeoutMs } = this.#limits;
-    request.setTimeout(bodyTimeoutMs, () => {
-      // A timer that has fired rests until something moves, so it is set again.
-      if (request.isPaused()) request.setTimeout(bodyTimeoutMs);
-      else if ("stream" in request) request.stream.close(constants.NGHTTP2_CANCEL);
-      else request.destroy();
-    });
-    // From here on quiet is a stream's good right.
-    request.once("end", () => request.setTimeout(0));
   }
 
   #failed(error: NodeJS.ErrnoException, socket: Duplex): void {
@@ -208,12 +187,6 @@ export class HttpServers {
   #of(owner: object | undefined): HttpConnection | undefined {
     return owner === undefined ? undefined : this.#byOwner.get(owner);
   }
-}
-
-function hasBody(request: Request): boolean {
-  if ("stream" in request) return !request.stream.endAfterHeaders;
-  const { "content-length": length = "0", "transfer-encoding": coding } = request.headers;
-  return length !== "0" || coding !== undefined;
 }
 
 /** Why what the peer sent was no request: for want of time, of room, or of sense. */

@@ -110,7 +110,8 @@ export const dispatcherOptions = {
     env: "GATEHOUSE_DISPATCHER_DRAIN_SECONDS",
     describe: "Seconds that open connections may go on after TERM; then they are aborted.",
     min: 0,
-    max: 30 * DAY_SECONDS,
+    // A timer holds 24.8 days; a longer one would fire at once.
+    max: 20 * DAY_SECONDS,
     fallback: DAY_SECONDS,
   }),
   adminListen: optional(

@@ -1,5 +1,5 @@
 import { AddressList } from "@gatehouse/shared/address";
-import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
+import type { Hostname } from "@gatehouse/shared/hostname";
 import { LEVELS, type Level, type LogRecord, type RecordLog } from "@gatehouse/shared/log-record";
 import { parseRoute, type Target } from "@gatehouse/shared/route";
 import type { ConnectionSettings } from "../../src/connection.ts";
@@ -53,7 +53,7 @@ function findIn(routes: FixedRoutes, hostname: Hostname | undefined): RouteAnswe
 }
 
 /** A pool that keeps the written order and counts what it is told. */
-export class FixedPool {
+class FixedPool {
   open = 0;
   readonly failures: string[] = [];
 
@@ -150,10 +150,4 @@ export class TestDispatcher {
     await this.listeners.drained(0);
     this.sweep.stop();
   }
-}
-
-export function hostname(name: string): Hostname {
-  const parsed = parseHostname(name);
-  if (!parsed.ok) throw new Error(`not a hostname: ${name}`);
-  return parsed.hostname;
 }

@@ -8,6 +8,9 @@ import { REPOSITORY } from "./options.ts";
 /** From spawn to the record that says it serves; 0.3 s on an idle machine. */
 const START_TIMEOUT_MS = 30_000;
 
+/** The record of `process_started`, as each tier words it. */
+const SERVING = /\] (?:dispatcher listening on|instance started:) /;
+
 /** From SIGTERM to SIGKILL: the demo's processes are told to drain for one second. */
 const STOP_GRACE_MS = 5_000;
 
@@ -54,7 +57,7 @@ export class GatehouseChild {
     closeSync(log);
     child.once("error", () => undefined); // seen below as a process without pid
     const started = new GatehouseChild(role.name, logFile, child);
-    await started.#untilServing(role.package);
+    await started.#untilServing();
     return started;
   }
 
@@ -75,11 +78,10 @@ export class GatehouseChild {
     await endProcess(this.#child, "SIGTERM", STOP_GRACE_MS);
   }
 
-  async #untilServing(packageName: string): Promise<void> {
-    const sign = new RegExp(`^\\[[^\\]]+\\] \\[[a-z_]+\\] .*\\b${packageName} started\\b`, "m");
+  async #untilServing(): Promise<void> {
     const deadline = performance.now() + START_TIMEOUT_MS;
     while (!this.hasEnded && performance.now() < deadline) {
-      if (sign.test(readFileSync(this.logFile, "utf8"))) return;
+      if (SERVING.test(readFileSync(this.logFile, "utf8"))) return;
       await delay(20);
     }
     const reason = this.hasEnded

@@ -21,6 +21,7 @@ async function demo(options: DemoOptions): Promise<number> {
   mkdirSync(stateDir, { recursive: true });
   const holder = claimStateDir(stateDir);
   if (holder !== undefined) return refuse(stateDir, holder);
+  await removeDemoFile(stateDir); // of one that was killed
   const narrator = new ConsoleNarrator();
   const system = new DemoSystem(options, narrator);
   const stop = new StopRequests(process.env);

@@ -29,9 +29,9 @@ export class Peer {
   constructor(place: PeerPlace) {
     const family = place.host.includes(":") ? 6 : 4;
     this.#agent = new Agent({
+      ...(place.localAddress === undefined ? {} : { localAddress: place.localAddress }),
       connect: {
         ca: place.caPem,
-        ...(place.localAddress === undefined ? {} : { localAddress: place.localAddress }),
         lookup: (_hostname, options, callback) => {
           if (options.all) callback(null, [{ address: place.host, family }]);
           else callback(null, place.host, family);

@@ -27,8 +27,8 @@ export function printReadyLines(file: DemoFile, options: DemoOptions): void {
   const redis = `${isDefault ? "" : `REDIS_URL=${file.redis_url} `}scripts/redis`;
   lines.push(
     `  ${redis} "GET proxy:simple.localhost"`,
-    `  ${redis} "DEL route:fast-echo.localhost"        (refused from now on)`,
-    `  ${redis} "SET route:fast-echo.localhost ${file.hosts["fast-echo.localhost"]?.port}"  (served again)`,
+    `  ${redis} "DEL route:fast-echo.localhost"   # refused within a second`,
+    `  ${redis} "SET route:fast-echo.localhost ${file.hosts["fast-echo.localhost"]?.port}"   # served again`,
     "",
     `everything of it: ${options.stateDir}/demo.json, logs beside it`,
     "Ctrl-C or npm run demo:stop ends it",

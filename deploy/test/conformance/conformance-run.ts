@@ -16,8 +16,6 @@ export interface ConformanceRun {
   readonly failed: number;
   /** Scenario to its verdicts, as `check id: STATUS`, in the order they were reached. */
   readonly scenarios: Readonly<Record<string, readonly string[]>>;
-  /** All that the runner printed. */
-  readonly output: string;
 }
 
 /** Per scenario, in the runner; those that pass take well under a second. */
@@ -38,7 +36,6 @@ export async function runConformance(url: string, revision: Revision): Promise<C
       passed: Number(total[1]),
       failed: Number(total[2]),
       scenarios: await readScenarios(directory),
-      output,
     };
   } finally {
     await rm(directory, { recursive: true });

@@ -1,35 +1,39 @@
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer, type Server } from "node:net";
 
 /** Attempts before giving up; one is nearly always enough. */
-const MAX_ATTEMPTS = 20;
+const MAX_ATTEMPTS = 50;
+
+/**
+ * Below the range that kernels give to outgoing connections (32768 and up): a port from there may be taken by any connection
+ * while its process restarts.
+ */
+const FIRST_PORT = 20_000;
+const LAST_PORT = 32_000;
 
 /**
  * Returns a TCP port that is free on each of the addresses right now. For the few places where port 0 won't do: one number on
- * two addresses, or a port that has to be known before its process starts.
+ * two addresses, a port that has to be known before its process starts, or one that a restarted process must get again.
  */
 export async function freePort(addresses: readonly string[] = ["127.0.0.1"]): Promise<number> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-    const port = await freePortOnAll(addresses);
-    if (port !== undefined) return port;
+    const port = randomInt(FIRST_PORT, LAST_PORT);
+    const isFree = await Promise.all(addresses.map((host) => canListen(host, port)));
+    if (!isFree.includes(false)) return port;
   }
   throw new Error(`no port is free on all of ${addresses.join(", ")}`);
 }
 
-async function freePortOnAll(addresses: readonly string[]): Promise<number | undefined> {
-  const held: ReturnType<typeof createServer>[] = [];
+async function canListen(host: string, port: number): Promise<boolean> {
+  const server: Server = createServer();
+  server.listen({ host, port, ipv6Only: true });
   try {
-    let port = 0;
-    for (const host of addresses) {
-      const server = createServer();
-      held.push(server);
-      const isTaken = new Promise<boolean>((resolve) => server.once("error", () => resolve(true)));
-      server.listen({ port, host, ipv6Only: true });
-      if (await Promise.race([isTaken, once(server, "listening").then(() => false)])) return undefined;
-      port = (server.address() as AddressInfo).port;
-    }
-    return port;
-  } finally {
-    for (const server of held) server.close();
+    await once(server, "listening");
+  } catch {
+    return false; // taken, or an address this machine lacks
   }
+  server.close();
+  await once(server, "close");
+  return true;
 }

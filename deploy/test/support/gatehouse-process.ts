@@ -9,6 +9,9 @@ const RECORD_TIMEOUT_MS = 15_000;
 /** From SIGTERM to SIGKILL, for a process whose drain deadline a test has not shortened. */
 const STOP_GRACE_MS = 15_000;
 
+/** The record of `process_started`, as each tier words it. */
+const SERVING = /\] (?:dispatcher listening on|instance started:) /;
+
 /** How a process of Gatehouse is started. */
 export interface ProcessSpec {
   /** `dispatcher`, or the hostname of an instance. */
@@ -45,6 +48,11 @@ export class GatehouseProcess {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** Exit status of the last one that ended by itself; null while it runs, and when a signal ended it. */
+  get exitCode(): number | null {
+    return this.#child?.exitCode ?? null;
+  }
+
   /** The last 4 KiB of stderr, where a healthy process writes nothing. */
   get complaints(): string {
     return this.#complaints;
@@ -71,7 +79,7 @@ export class GatehouseProcess {
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#complaints = (this.#complaints + text).slice(-4096);
     });
-    return this.awaitRecord(/\] (?:dispatcher|instance) started\b/, { since, timeoutMs: START_TIMEOUT_MS });
+    return this.awaitRecord(SERVING, { since, timeoutMs: START_TIMEOUT_MS });
   }
 
   /**

@@ -14,7 +14,7 @@ import { freePort } from "./free-port.ts";
 import { GatehouseProcess } from "./gatehouse-process.ts";
 
 /** One host to put on the internet. */
-export interface HostSpec {
+interface HostSpec {
   readonly hostname: string;
   readonly upstreamUrl: string;
   /** Further fields of the host config (contract section 4). */
@@ -25,7 +25,7 @@ export interface HostSpec {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-export interface GatehouseSpec {
+interface GatehouseSpec {
   readonly hosts: readonly HostSpec[];
   /** Where the dispatcher listens, all on one port. Default `127.0.0.1`. */
   readonly addresses?: readonly ("127.0.0.1" | "::1")[];

@@ -16,7 +16,8 @@ const answerSchema = z.object({ protocol: z.string(), status: z.number(), body: 
 
 /** Finds the peers of this machine. Those that are missing come with the reason, for the test report. */
 export async function findPeers(): Promise<FoundPeer[]> {
-  return Promise.all([systemNodePeer(), pinnedNodePeer(), curlPeer(), opensslPeer(), chromiumPeer()]);
+  const looked = await Promise.all([systemNodePeer(), curlPeer(), opensslPeer(), chromiumPeer()]);
+  return [pinnedNodePeer(), ...looked];
 }
 
 function nodePeer(name: string, program: string): Peer {
@@ -32,8 +33,9 @@ function nodePeer(name: string, program: string): Peer {
   };
 }
 
-function pinnedNodePeer(): Promise<FoundPeer> {
-  return Promise.resolve(nodePeer(`Node ${process.version} (pinned)`, process.execPath));
+/** The Node that runs Gatehouse and the tests. */
+export function pinnedNodePeer(): Peer {
+  return nodePeer(`Node ${process.version} (pinned)`, process.execPath);
 }
 
 /** The Node that a user's shell starts; the pinned one and those that package managers link are passed over. */

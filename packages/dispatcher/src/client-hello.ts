@@ -4,8 +4,8 @@ import { OctetSpan } from "./octet-span.ts";
 
 /**
  * What is known of a peer's first flight. `length` counts the octets of the records that carry the hello; whatever was pushed
- * behind them (0-RTT data, RFC 8446 section 2.3) was not looked at. `problem` is a sentence for the operator. `isPlainHttp` is
- * true when the octets can only begin an HTTP/1 request or the HTTP/2 preface.
+ * behind them (0-RTT data, RFC 8446 section 2.3) was not looked at. `problem` is for the operator and never quotes the peer.
+ * `isPlainHttp` is true when the octets can only begin an HTTP/1 request or the HTTP/2 preface.
  */
 export type HelloRead =
   | { readonly kind: "incomplete" }
@@ -20,7 +20,7 @@ type HelloRefusal = {
 };
 
 /** Octets of hello and record headers that are read at most, unless the option says otherwise. */
-export const DEFAULT_MAX_HELLO_BYTES = 16_384;
+const DEFAULT_MAX_HELLO_BYTES = 16_384;
 
 /**
  * More records than this are refused. Within the default byte bound no hello reaches it, however small its peer cuts it; it
@@ -62,7 +62,7 @@ const OPENINGS: readonly {
     problem: "a PROXY header where none is expected",
   })),
 ];
-/** Octets of a stream that is not TLS which are kept to tell what it is. */
+/** So many octets tell what a stream that is not TLS is; no more are taken from a chunk. */
 const MAX_OPENING_LENGTH = Math.max(...OPENINGS.map(({ text }) => text.length));
 
 const UNKNOWN_OPENING = "the first octets are neither TLS nor HTTP";
@@ -119,7 +119,7 @@ export class ClientHelloReader {
   }
 
   #readOpening(chunk: Buffer): HelloRefusal | undefined {
-    this.#opening += chunk.toString("latin1", 0, MAX_OPENING_LENGTH - this.#opening.length);
+    this.#opening += chunk.toString("latin1", 0, MAX_OPENING_LENGTH);
     return judgeOpening(this.#opening);
   }
 
@@ -217,9 +217,7 @@ export class ClientHelloReader {
     const body = this.#makeRoom(size);
     part.copyTo(body, this.#gathered);
     this.#gathered += size;
-    return this.#gathered < this.#messageLength
-      ? undefined
-      : this.#finish(new OctetSpan(body, 0, this.#messageLength));
+    return this.#gathered < this.#messageLength ? undefined : this.#finish(new OctetSpan(body));
   }
 
   #finish(body: OctetSpan): HelloRead {

@@ -1,6 +1,5 @@
 import { isIPv6 } from "node:net";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
-import { printable } from "@gatehouse/shared/log-record";
 import type { OctetSpan } from "./octet-span.ts";
 
 /** What the dispatcher wants to know of a ClientHello. */
@@ -14,7 +13,7 @@ export interface HelloMessage {
   readonly hasEch: boolean;
 }
 
-/** Why a message that is there in full can't be used. `problem` is a sentence for the operator. */
+/** Why a message that is there in full can't be used. `problem` is for the operator and never quotes the peer. */
 export interface HelloFault {
   readonly kind: "refused";
   readonly reason: "malformed_hello" | "bad_name";
@@ -32,9 +31,6 @@ const HOST_NAME = 0;
 const OLDEST_VERSION = 0x0300;
 const RANDOM_LENGTH = 32;
 const MAX_SESSION_ID_LENGTH = 32;
-/** A refused name is shown to the operator up to this many characters. */
-const SHOWN_NAME_LENGTH = 80;
-
 /** The shortest ClientHello body: version, random, empty session_id, one cipher suite, one compression method. */
 export const MIN_HELLO_LENGTH = 2 + RANDOM_LENGTH + 1 + 4 + 2;
 
@@ -125,12 +121,8 @@ function judgeName(raw: string): NameInHello {
   const parsed = parseHostname(raw);
   if (parsed.ok) return { kind: "name", hostname: parsed.hostname };
   if (parsed.problem === "ip_literal" || isBracketedIpv6(raw)) return { kind: "name", hostname: undefined };
-  const shown = printable(raw.slice(0, SHOWN_NAME_LENGTH));
-  return {
-    kind: "refused",
-    reason: "bad_name",
-    problem: `server name "${shown}" is refused: ${parsed.problem}`,
-  };
+  const problem = `a server name of ${raw.length} octets is no hostname: ${parsed.problem}`;
+  return { kind: "refused", reason: "bad_name", problem };
 }
 
 /** The literal as it stands in a URL, `[2001:db8::1]`: some peers pass it on as it is. */

@@ -18,7 +18,7 @@ export interface SnapshotContent {
 }
 
 /** What a snapshot is made from while the routes go on changing. */
-export interface SnapshotSource {
+interface SnapshotSource {
   readonly isComplete: boolean;
   routeNames(): string[];
   /** Undefined when that route has gone since. */

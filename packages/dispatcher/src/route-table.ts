@@ -170,10 +170,10 @@ export class RouteTable {
   }
 
   #regained(): void {
+    this.#beginGeneration(); // before anybody is told: no answer after that may be an old one
     if (this.#isLost) this.#options.onStoreRegained();
     this.#isLost = false;
     this.#settled.resolve();
-    this.#beginGeneration();
   }
 
   #lost(reason: string): void {

@@ -1,43 +1,49 @@
+/** Why the dispatcher ends a connection instead of passing it on: the reason words of the record (contract section 3). */
+export const REFUSAL_REASONS = [
+  "no_route",
+  "no_sni",
+  "bad_name",
+  "malformed_hello",
+  "hello_timeout",
+  "hello_too_large",
+  "not_tls",
+  "target_down",
+  "bad_route",
+  "loop",
+  "too_many_connections",
+  "store_unavailable",
+] as const;
+export type RefusalReason = (typeof REFUSAL_REASONS)[number];
+
 /** Alert descriptions the dispatcher sends (RFC 8446 section 6.2), by the names TLS gives them. */
-const DESCRIPTIONS = {
-  accessDenied: 49,
-  decodeError: 50,
-  internalError: 80,
-  unrecognizedName: 112,
-} as const;
-export type AlertName = keyof typeof DESCRIPTIONS;
+const DESCRIPTIONS = { decodeError: 50, internalError: 80, unrecognizedName: 112 } as const;
+type AlertName = keyof typeof DESCRIPTIONS;
 
 /** Complete plaintext records, each with one fatal alert, ready to be written before any key exists. Shared: never write into them. */
 export const alert: Readonly<Record<AlertName, Buffer>> = {
-  accessDenied: alertRecord(DESCRIPTIONS.accessDenied),
   decodeError: alertRecord(DESCRIPTIONS.decodeError),
   internalError: alertRecord(DESCRIPTIONS.internalError),
   unrecognizedName: alertRecord(DESCRIPTIONS.unrecognizedName),
 };
 
-/** Which alert each refusal is told with; undefined where the peer does not speak TLS. The one list of reason words. */
-const ALERT_OF_REASON = {
+const ALERT_OF_REASON: Readonly<Record<RefusalReason, AlertName | undefined>> = {
   no_route: "unrecognizedName",
   no_sni: "unrecognizedName",
   bad_name: "decodeError",
   malformed_hello: "decodeError",
-  hello_too_large: "decodeError",
   // What stops half way is most often a hello whose second segment was lost on the way (tldr.fail): it couldn't be decoded.
   hello_timeout: "decodeError",
-  address_not_allowed: "accessDenied",
+  hello_too_large: "decodeError",
+  not_tls: undefined,
   target_down: "internalError",
   bad_route: "internalError",
   loop: "internalError",
   too_many_connections: "internalError",
   store_unavailable: "internalError",
-  not_tls: undefined,
-} as const satisfies Record<string, AlertName | undefined>;
-
-/** Why the dispatcher ends a connection instead of passing it on: the reason words of the record (contract section 3). */
-export type RefusalReason = keyof typeof ALERT_OF_REASON;
+};
 
 /** What a refused peer is told: the number as the record shows it, and the octets to write. */
-export interface RefusalAlert {
+interface RefusalAlert {
   readonly description: number;
   readonly bytes: Buffer;
 }
@@ -47,7 +53,7 @@ export interface RefusalAlert {
  * gets {@link badRequest} when it speaks HTTP, else nothing.
  */
 export function alertFor(reason: RefusalReason): RefusalAlert | undefined {
-  const name: AlertName | undefined = ALERT_OF_REASON[reason];
+  const name = ALERT_OF_REASON[reason];
   return name && { description: DESCRIPTIONS[name], bytes: alert[name] };
 }
 

@@ -29,7 +29,7 @@ function expectSound(answer: HelloRead, stream: Buffer): void {
     expect(answer.serverName ?? "none").toMatch(/^[a-z0-9_.-]{1,253}$/);
     expect(answer.length).toBeLessThanOrEqual(stream.length);
   } else if (answer.kind === "refused") {
-    expect(answer.problem).toMatch(/^[\u0020-\u007e\u00a0-\u00ff]{1,700}$/);
+    expect(answer.problem).toMatch(/^[\u0020-\u007e]{1,100}$/);
   } else {
     expect(answer.kind).toBe("incomplete");
     expect(stream.length).toBeLessThan(16_384 + 5);
@@ -143,7 +143,7 @@ test("rows 12 and 15: random octets never throw, and segments do not change the 
       expectSound(answer, stream);
       expect(readInSegments(stream, offsets(segments, stream.length))).toEqual(answer);
     }),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   );
 });
 
@@ -153,7 +153,7 @@ test("row 12: a random body under correct headers never throws", () => {
       const stream = record(message(Buffer.concat([Buffer.from([3, 3]), Buffer.alloc(32), body])));
       expectSound(new ClientHelloReader().push(stream), stream);
     }),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   );
 });
 
@@ -179,6 +179,6 @@ test("row 12: a valid hello with octets changed, dropped or added never throws, 
         expect(readInSegments(stream, offsets(segments, stream.length))).toEqual(answer);
       },
     ),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   );
 });

@@ -209,7 +209,7 @@ beforeAll(async () => {
   await Promise.all(
     Object.entries(PEERS).map(async ([peer, { capture }]) => hellos.set(peer, await capture())),
   );
-});
+}, 60_000);
 
 afterAll(async () => {
   server.close();
@@ -331,7 +331,7 @@ test("row 12: whatever real hello is broken in whatever way, a name we report is
         if (ours.kind === "hello") expect(ours.alpn.map(inSevenBits)).toEqual(theirs.alpn);
       },
     ),
-    { numRuns: 2_000 },
+    { numRuns: 800 },
   );
   expect(outcomes.get("hello, 22")).toBeGreaterThan(20);
 }, 60_000);

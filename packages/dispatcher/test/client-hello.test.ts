@@ -23,6 +23,13 @@ const NAME = "a.example";
 const READ = { kind: "hello", serverName: NAME, alpn: [], hasEch: false } as const;
 const SERVER_NAMES = (...entries: Buffer[]) => hello({ extensions: [serverNameList(...entries)] });
 
+/** A hello message of so many octets, its header included. */
+function messageOfLength(length: number): Buffer {
+  const padded = (size: number) =>
+    message(helloBody({ extensions: [serverName(NAME), extension(21, Buffer.alloc(size))] }));
+  return padded(length - padded(0).length);
+}
+
 /** The text's UTF-8 octets, one character each. */
 function utf8(text: string): string {
   return Buffer.from(text, "utf8").toString("latin1");
@@ -79,21 +86,20 @@ describe("row 1: a hello in many segments", () => {
   });
 
   test("row 1: cost is linear in the octets, one octet a segment", () => {
-    const millisecondsFor = (padding: number): number => {
-      const long = recordsOf(
-        message(helloBody({ extensions: [serverName(NAME), extension(21, Buffer.alloc(padding))] })),
-        16_000,
-      );
+    const workFor = (length: number): number => {
+      const long = recordsOf(messageOfLength(length), 16_000);
       const times = Array.from({ length: 5 }, () => {
-        const start = performance.now();
+        const before = process.cpuUsage();
         expect(readByOctets(long, { maxBytes: 1 << 20 }).answer.kind).toBe("hello");
-        return performance.now() - start;
+        const { user, system } = process.cpuUsage(before);
+        return user + system;
       });
       return Math.min(...times);
     };
-    millisecondsFor(4_000); // warm
-    // 15 times the octets: 15 times the work when each is looked at once, 225 times when the parse starts over.
-    expect(millisecondsFor(60_000) / millisecondsFor(4_000)).toBeLessThan(60);
+    workFor(4_000); // warm
+    // 15 times the octets: measured 5 times the work, and 660 times for a reader that starts over at each octet. CPU time and a
+    // wide margin, for the machine may be busy.
+    expect(workFor(60_000) / workFor(4_000)).toBeLessThan(200);
   });
 });
 
@@ -127,10 +133,10 @@ describe("row 2: a hello split over records", () => {
     expect(outcome(recordsCutAt(whole, Array<number>(18).fill(60)))).toBe("malformed_hello");
   });
 
-  test("row 2: records are counted where the byte bound is raised", () => {
-    const long = message(helloBody({ extensions: [serverName(NAME), extension(21, Buffer.alloc(4_200))] }));
-    expect(read(recordsOf(long, 2), { maxBytes: 1 << 20 }).kind).toBe("hello");
-    expect(read(recordsOf(long, 1), { maxBytes: 1 << 20 })).toMatchObject({ reason: "hello_too_large" });
+  test("row 2: 4,096 records are read where the byte bound lets them in, one more is refused", () => {
+    const bound = { maxBytes: 1 << 20 };
+    expect(read(recordsOf(messageOfLength(4_096), 1), bound)).toEqual({ ...READ, length: 4_096 * 6 });
+    expect(read(recordsOf(messageOfLength(4_097), 1), bound)).toMatchObject({ reason: "hello_too_large" });
   });
 
   test.each([20, 21, 23, 24, 99])(
@@ -280,6 +286,9 @@ describe("row 10: names that are none", () => {
     ["254 octets", `${[label, label, label].join(".")}.${"b".repeat(62)}`],
     ["4,000 octets", `${"a.".repeat(2_000)}example`],
     ["brackets around no address", "[a.example]"],
+    ["an address behind half a bracket", "[::1"],
+    ["an address before half a bracket", "(::1]"],
+    ["an address between other characters", "(::1)"],
   ])("row 10: %s", (_, name) => {
     expect(outcome(hello({ extensions: [serverName(name)] }))).toBe("bad_name");
   });
@@ -292,13 +301,12 @@ describe("row 10: names that are none", () => {
     expect(outcome(hello({ extensions: [serverName(name)] }))).toBe(`hello ${name}`);
   });
 
-  test("row 10: the operator is shown the refused name, escaped and cut", () => {
-    const answer = read(hello({ extensions: [serverName(`\u001b[2J\r\n${"x".repeat(5_000)}`)] }));
-    expect(answer).toMatchObject({
+  test("row 10: the operator is told why, in words that quote nothing of the name", () => {
+    expect(read(hello({ extensions: [serverName("\u001b[2J\r\n.example")] }))).toEqual({
+      kind: "refused",
       reason: "bad_name",
-      problem: expect.stringContaining("\\u001b[2J\\u000d\\u000ax"),
+      problem: "a server name of 14 octets is no hostname: bad_character",
     });
-    expect(answer.kind === "refused" ? answer.problem.length : 0).toBeLessThan(200);
   });
 });
 
@@ -354,6 +362,7 @@ describe("row 12: lengths that lie", () => {
     ["compression_methods longer than the hello", skewed(compression, 1, 200)],
     ["extensions longer than the hello", skewed(extensions, 2, 1)],
     ["extensions shorter than the hello", skewed(extensions, 2, -1)],
+    ["octets behind the extensions", record(message(Buffer.concat([body, Buffer.alloc(4)])))],
     ["an extension longer than the extensions", skewed(extensionData, 2, 1)],
     ["an extension shorter than its data", skewed(extensionData, 2, -1)],
     [
@@ -515,11 +524,8 @@ describe("row 22: a hello over the bound", () => {
   });
 
   test("row 22: the default is 16 KiB with record headers", () => {
-    const padded = (padding: number) =>
-      record(message(helloBody({ extensions: [serverName(NAME), extension(21, Buffer.alloc(padding))] })));
-    const padding = 16_384 - padded(0).length;
-    expect(outcome(padded(padding))).toBe(`hello ${NAME}`);
-    expect(outcome(padded(padding + 1))).toBe("hello_too_large");
+    expect(outcome(record(messageOfLength(16_379)))).toBe(`hello ${NAME}`);
+    expect(outcome(record(messageOfLength(16_380)))).toBe("hello_too_large");
   });
 
   test.each<[string, string, number]>([
@@ -534,8 +540,12 @@ describe("row 22: a hello over the bound", () => {
   });
 
   test("row 22: a record longer than TLS allows is malformed where the bound would let it in", () => {
-    const long = record(Buffer.alloc(16_385));
-    expect(read(long, { maxBytes: 1 << 20 })).toMatchObject({ reason: "malformed_hello" });
+    const bound = { maxBytes: 1 << 20 };
+    expect(read(record(messageOfLength(16_384)), bound)).toEqual({ ...READ, length: 16_389 });
+    expect(readByOctets(record(messageOfLength(16_385)), bound)).toMatchObject({
+      answer: { reason: "malformed_hello" },
+      after: 5,
+    });
   });
 
   test("row 22: hellos longer than one record pass where the bound is raised", () => {

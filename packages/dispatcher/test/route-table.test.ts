@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { isRouteName } from "../src/route-memory.ts";
 import { eventually } from "./support/eventually.ts";
+import { HoldingProxy } from "./support/holding-proxy.ts";
 import { ask, askNow, RoutesUnderTest } from "./support/routes-under-test.ts";
 
 let routes: RoutesUnderTest;
@@ -68,6 +69,33 @@ describe("a change in Redis", () => {
     await untilAnswer(table, { name: "a.example", word: "none" });
     await routes.operator.set("route:a.example", "3");
     await untilAnswer(table, { name: "a.example", word: "127.0.0.1:3" });
+  });
+
+  test("is trusted no more from the moment it is told, however long the new value takes", async () => {
+    await routes.operator.set("route:a.example", "1");
+    const table = await routes.started();
+    await eventually(() => askNow(table, "a.example") === "127.0.0.1:1");
+    // The server goes on telling what was written while it serves no command.
+    await routes.operator.multi().set("route:a.example", "2").call("CLIENT", "PAUSE", "500", "ALL").exec();
+    await eventually(() => askNow(table, "a.example") === "later");
+    expect(await ask(table, "a.example")).toBe("127.0.0.1:2");
+  });
+
+  test("that overtakes the answer of a read in flight is not lost", async () => {
+    const proxy = await HoldingProxy.start(routes.server.socketPath);
+    const table = await routes.started({ redisUrl: proxy.url });
+    expect(await ask(table, "b.example")).toBe("none");
+    proxy.hold("mget");
+    const overtaken = ask(table, "a.example.test");
+    await eventually(() => proxy.held !== "");
+    await routes.operator.set("route:a.example.test", "2");
+    await eventually(() => proxy.passed("route:a.example.test") === 1);
+    await routes.operator.ping(); // by then the table has read what it was told
+    proxy.release();
+    expect(await overtaken).toBe("none"); // true when it was asked, and not kept
+    await untilAnswer(table, { name: "a.example.test", word: "127.0.0.1:2" });
+    await table.close();
+    await proxy.close();
   });
 
   test("of many in a row, the last one wins and stays, with lookups all the while", async () => {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
 import tls from "node:tls";
-import { alert, alertFor, badRequest, type RefusalReason } from "../src/tls-alert.ts";
+import { REFUSAL_REASONS, alert, alertFor, badRequest, type RefusalReason } from "../src/tls-alert.ts";
 
 /** Contract section 3; `undefined`: the peer speaks no TLS. A reason added to the type fails to compile until it has a row. */
 const EXPECTED: Readonly<Record<RefusalReason, number | undefined>> = {
@@ -13,7 +13,6 @@ const EXPECTED: Readonly<Record<RefusalReason, number | undefined>> = {
   malformed_hello: 50,
   hello_too_large: 50,
   hello_timeout: 50,
-  address_not_allowed: 49,
   target_down: 80,
   bad_route: 80,
   loop: 80,
@@ -21,6 +20,10 @@ const EXPECTED: Readonly<Record<RefusalReason, number | undefined>> = {
   store_unavailable: 80,
   not_tls: undefined,
 };
+
+test("the list of reasons is complete", () => {
+  expect([...REFUSAL_REASONS].sort()).toEqual(Object.keys(EXPECTED).sort());
+});
 
 test.each(Object.entries(EXPECTED))("%s is told by alert %s", (reason, description) => {
   const answer = alertFor(reason as RefusalReason);
@@ -47,7 +50,6 @@ async function answeredWith<T>(answer: Buffer, peer: (port: number) => Promise<T
 
 describe("a real TLS peer reads each alert", () => {
   const wording = {
-    accessDenied: "TLSV1_ALERT_ACCESS_DENIED",
     decodeError: "TLSV1_ALERT_DECODE_ERROR",
     internalError: "TLSV1_ALERT_INTERNAL_ERROR",
     unrecognizedName: "TLSV1_UNRECOGNIZED_NAME",

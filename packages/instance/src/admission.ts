@@ -54,11 +54,13 @@ export class HostAdmission {
     if (head.method === "CONNECT" || head.method === "TRACE" || head.method === "TRACK") {
       return refused("method_not_allowed", `${head.method} is not forwarded`);
     }
+    if (head.scheme !== undefined && head.scheme !== "https") {
+      return refused("misdirected", "the scheme is not https");
+    }
     return this.#admitTarget(head, host);
   }
 
-  #admitTarget({ method, target, isHttp2, scheme }: RequestHead, host: string): Admission {
-    if (scheme !== undefined && scheme !== "https") return refused("misdirected", "the scheme is not https");
+  #admitTarget({ method, target, isHttp2 }: RequestHead, host: string): Admission {
     if (target.startsWith("/")) return admitPath(host, target);
     if (target === "*" && method === "OPTIONS") return { ok: true, host, target };
     const absolute = isHttp2 ? null : ABSOLUTE_FORM.exec(target);

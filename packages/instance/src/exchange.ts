@@ -1,7 +1,7 @@
 import type { Dispatcher } from "undici";
 import type { AccessRecord } from "./access-log.ts";
 import { PEER_LEFT_STATUS } from "./access-log.ts";
-import { BodyTooLargeError, type RequestBody } from "./request-body.ts";
+import { BodyStalledError, BodyTooLargeError, type RequestBody } from "./request-body.ts";
 import { readResponseFields, readTrailers } from "./response-fields.ts";
 import { isBodiless, type ResponseWriter } from "./response-writer.ts";
 import { answerShortly, type ShortStatus } from "./short-answer.ts";
@@ -114,6 +114,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       writer.inform(status, response.fields);
       return;
     }
+    this.#options.body?.stopClock();
     this.#phase = "body";
     this.#isEventStream = response.isEventStream && hasBody;
     this.#announcesTrailers = response.announcesTrailers;
@@ -163,6 +164,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
     this.#options.access.phase = phase;
     if (error instanceof BodyTooLargeError) this.#fail(413, "content_too_large");
+    else if (error instanceof BodyStalledError) this.#fail(408, "body_stalled");
     else if (isInvalidRequest(error)) this.#fail(400, "bad_request");
     else {
       const kind = upstreamErrorKind(error);

@@ -10,6 +10,14 @@ export const FORWARD_OPTIONS = {
     max: 1_000_000_000_000,
     fallback: 0,
   }),
+  bodyIdleTimeoutMs: integerOption({
+    env: "GATEHOUSE_BODY_IDLE_TIMEOUT_MS",
+    describe:
+      "Milliseconds a request body may pause before the upstream has begun its answer (408 afterwards); 0 for no limit.",
+    min: 0,
+    max: 86_400_000,
+    fallback: 60_000,
+  }),
   upstreamConnectTimeoutMs: integerOption({
     env: "GATEHOUSE_UPSTREAM_CONNECT_TIMEOUT_MS",
     describe: "Milliseconds a connection to the upstream may take, TLS included",
@@ -38,6 +46,7 @@ export const FORWARD_OPTIONS = {
 /** Bounds of one forwarder. Bytes and milliseconds as in the names; 0 means none where {@link FORWARD_OPTIONS} says so. */
 export interface ForwardLimits {
   readonly maxBodyBytes: number;
+  readonly bodyIdleTimeoutMs: number;
   readonly upstreamConnectTimeoutMs: number;
   readonly upstreamHeadersTimeoutMs: number;
   readonly maxUpstreamConnections: number;
@@ -46,6 +55,7 @@ export interface ForwardLimits {
 /** The defaults of {@link FORWARD_OPTIONS}. */
 export const DEFAULT_LIMITS: ForwardLimits = {
   maxBodyBytes: Number(FORWARD_OPTIONS.maxBodyBytes.fallback),
+  bodyIdleTimeoutMs: Number(FORWARD_OPTIONS.bodyIdleTimeoutMs.fallback),
   upstreamConnectTimeoutMs: Number(FORWARD_OPTIONS.upstreamConnectTimeoutMs.fallback),
   upstreamHeadersTimeoutMs: Number(FORWARD_OPTIONS.upstreamHeadersTimeoutMs.fallback),
   maxUpstreamConnections: Number(FORWARD_OPTIONS.maxUpstreamConnections.fallback),

@@ -21,6 +21,9 @@ import { detachedResponse, isWebSocketUpgrade, WebSocketForwarder } from "./webs
 type PeerRequest = IncomingMessage | Http2ServerRequest;
 type PeerResponse = ServerResponse | Http2ServerResponse;
 
+/** Milliseconds that peers have to take what they are told when everything is closed. */
+const CLOSE_DEADLINE_MS = 1_000;
+
 export interface ForwarderOptions {
   readonly hostname: Hostname;
   readonly log: RecordLog;
@@ -143,12 +146,18 @@ export class Forwarder {
     this.#webSockets.endAll();
   }
 
-  /** Ends everything that still runs at once, connections included. */
+  /**
+   * Ends everything that still runs, connections included; settles when all of it is recorded, or after a second: the server closes
+   * what is left with its connections.
+   */
   async close(): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, CLOSE_DEADLINE_MS);
     const ended = [...this.#running].map((exchange) => exchange.settled);
     for (const exchange of this.#running) exchange.abort();
     this.#webSockets.endAll();
-    await Promise.all(ended);
+    await Promise.race([late.promise, Promise.all(ended)]);
+    clearTimeout(timer);
     this.#pool?.close(true);
   }
 
@@ -195,6 +204,7 @@ export class Forwarder {
     const isJson = access.mcp === undefined && /^application\/json\b/i.test(fields.contentType ?? "");
     return new RequestBody(request, {
       maxBytes: this.#limits.maxBodyBytes,
+      maxIdleMs: this.#limits.bodyIdleTimeoutMs,
       onFirstChunk: isJson
         ? (chunk) => {
             access.mcp = mcpMessageOfBody(chunk);

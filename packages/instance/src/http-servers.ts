@@ -84,11 +84,9 @@ export class HttpServers {
       this.#http1.emit("connection", socket);
       return;
     }
-    // `session` is emitted inside the next line but one, so there is no other session it could be.
+    // `session` is emitted inside the next call, so there is no other session it could be.
     this.#http2.once("session", (session) => this.#sessionOpened(session, connection));
     this.#http2.emit("connection", socket);
-    // A socket made by hand counts as still connecting until this is said; the session waits for it.
-    socket.emit("secureConnect");
   }
 
   /** From now on connections end as soon as nothing runs on them, and peers are told (`Connection: close`, GOAWAY). */
@@ -106,7 +104,7 @@ export class HttpServers {
     const { headersTimeoutMs, idleTimeoutMs, maxHeaderBytes } = this.#limits;
     const server = createServer({
       headersTimeout: headersTimeoutMs,
-      // The body has no deadline: a long upload is as good as a short one, and the forwarder ends those that stall.
+      // The body has no deadline: a long upload is as good as a short one, and the forwarder ends those that stand still.
       requestTimeout: 0,
       keepAliveTimeout: idleTimeoutMs,
       connectionsCheckingInterval: Math.min(CHECK_INTERVAL_MS, headersTimeoutMs),
@@ -191,7 +189,7 @@ export class HttpServers {
   }
 }
 
-/** True when what the peer sent was no request for want of time or of room, rather than of sense. */
+/** Why what the peer sent was no request: for want of time, of room, or of sense. */
 export function malformedReason({
   code,
 }: NodeJS.ErrnoException): "request_timeout" | "header_too_large" | "malformed_request" {

@@ -2,7 +2,7 @@ import type { RequestContext } from "./request-context.ts";
 import { nextTraceparent } from "./trace-context.ts";
 
 /** Who sent a request, as its token said. The upstream trusts these fields completely. */
-export interface Identity {
+interface Identity {
   readonly login: string;
   /** The provider's immutable id, `github:583231`. */
   readonly uid: string;

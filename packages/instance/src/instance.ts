@@ -61,6 +61,8 @@ export class Instance implements RunningProcess {
   readonly #snapshotFile: SnapshotFile | undefined;
   /** The Redis values, as last read. */
   #documents: Snapshot = { hostConfig: null, route: null, certificate: null };
+  /** True once the first documents are complete. */
+  #isLoaded = false;
   #state: "starting" | "serving" | "draining" = "starting";
   #admin: AdminServer | undefined;
 
@@ -80,7 +82,7 @@ export class Instance implements RunningProcess {
       hostname,
       log,
       forwarder: this.#forwarder,
-      secureContext: () => this.#certificate.secureContext(),
+      tlsContext: () => this.#certificate.tlsContext(),
       publicPort: config.publicPort,
       proxyFrom: config.proxyFrom,
       proxyTimeoutMs: config.proxyTimeoutMs,
@@ -163,22 +165,26 @@ export class Instance implements RunningProcess {
    * @throws {ConfigError} when there is none
    */
   async #loadDocuments(): Promise<void> {
-    let isRead = await this.#isStoreRead({ orLost: true });
+    const isRead = await this.#isStoreRead({ orLost: true });
     const snapshot = await this.#snapshotFile?.read();
-    if (!isRead && snapshot && snapshot.hostConfig !== null) this.#documents = snapshot;
-    else if (!isRead) isRead = await this.#isStoreRead({ orLost: false });
-    this.#state = "serving";
-    const { certificate, hostConfig } = this.#documents;
-    if (isRead) {
-      this.#told(this.#documents);
-      if (!this.#hostConfig.current && hostConfig !== null && snapshot?.hostConfig) {
-        this.#hostConfig.restore(snapshot.hostConfig);
-      }
-    } else {
-      this.#certificate.offerStored(certificate);
-      if (hostConfig !== null) this.#hostConfig.restore(hostConfig);
-    }
-    if (!this.#hostConfig.current) throw this.#noHostConfig(isRead);
+    if (isRead) this.#serveStore(snapshot);
+    else if (snapshot && snapshot.hostConfig !== null) this.#serveSnapshot(snapshot, snapshot.hostConfig);
+    else if (await this.#isStoreRead({ orLost: false })) this.#serveStore(undefined);
+    if (!this.#hostConfig.current) throw this.#noHostConfig();
+  }
+
+  #serveStore(snapshot: Snapshot | undefined): void {
+    this.#isLoaded = true;
+    this.#told(this.#documents);
+    const isBad = this.#hostConfig.report().state === "bad";
+    if (isBad && typeof snapshot?.hostConfig === "string") this.#hostConfig.restore(snapshot.hostConfig);
+  }
+
+  #serveSnapshot(snapshot: Snapshot, hostConfig: string): void {
+    this.#isLoaded = true;
+    this.#documents = snapshot;
+    this.#certificate.offerStored(snapshot.certificate);
+    this.#hostConfig.restore(hostConfig);
   }
 
   /** True when every key was read; false when the store is away (`orLost`), or did not answer in time. */
@@ -197,7 +203,7 @@ export class Instance implements RunningProcess {
   /** Redis values, new or read again. Until the first are complete they only wait, so that they are put in force in order. */
   #told(values: Partial<Snapshot>): void {
     this.#documents = { ...this.#documents, ...values };
-    if (this.#state === "starting") return;
+    if (!this.#isLoaded) return;
     if (values.certificate !== undefined) this.#certificate.offerStored(values.certificate);
     if (values.hostConfig !== undefined) this.#hostConfig.offer(values.hostConfig);
     const { route, certificate } = this.#documents;
@@ -205,11 +211,11 @@ export class Instance implements RunningProcess {
     this.#snapshotFile?.write({ hostConfig: this.#hostConfig.goodText ?? null, route, certificate });
   }
 
-  #noHostConfig(isRead: boolean): ConfigError {
+  #noHostConfig(): ConfigError {
     const { hostname } = this.#config;
     const key = hostConfigKey(hostname);
     const { state, problems } = this.#hostConfig.report();
-    const missing: ConfigProblem = isRead
+    const missing: ConfigProblem = this.#isLoaded
       ? {
           key,
           expected: `is required in Redis: gatehouse host add ${hostname} --target URL`,

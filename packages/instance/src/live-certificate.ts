@@ -1,4 +1,4 @@
-import { createSecureContext, type SecureContext } from "node:tls";
+import type { SecureContextOptions } from "node:tls";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
@@ -53,7 +53,7 @@ export class LiveCertificate {
   /** Undefined until the host config is known: nothing is chosen before. */
   #mode: Mode | undefined;
   #current: { source: Source; certificate: Certificate } | undefined;
-  #context: { secureContext: SecureContext; day: number } | undefined;
+  #context: { options: SecureContextOptions; day: number } | undefined;
 
   constructor(options: LiveCertificateOptions) {
     this.#options = options;
@@ -93,19 +93,14 @@ export class LiveCertificate {
     this.#choose();
   }
 
-  /** For the next handshake. A new day brings new ticket keys, hence a new context. */
-  secureContext(): SecureContext {
+  /** For the next handshake; the same object until something changes. A new day brings new ticket keys. */
+  tlsContext(): SecureContextOptions {
     const day = ticketDay(Date.now());
-    if (this.#context?.day === day) return this.#context.secureContext;
+    if (this.#context?.day === day) return this.#context.options;
     const { chainPem, keyPem } = this.#current?.certificate ?? this.#standIn();
-    const secureContext = createSecureContext({
-      ...TLS_OPTIONS,
-      cert: chainPem,
-      key: keyPem,
-      ticketKeys: sessionTicketKeys(this.#options.keys, day),
-    });
-    this.#context = { secureContext, day };
-    return secureContext;
+    const ticketKeys = sessionTicketKeys(this.#options.keys, day);
+    this.#context = { options: { ...TLS_OPTIONS, cert: chainPem, key: keyPem, ticketKeys }, day };
+    return this.#context.options;
   }
 
   report(): CertificateReport {

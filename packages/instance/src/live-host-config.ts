@@ -59,7 +59,8 @@ export class LiveHostConfig {
   restore(text: string): void {
     const { state, problems } = this.report();
     this.#take(text);
-    if (state !== "none") [this.#state, this.#problems] = [state, problems];
+    if (state === "none") this.#seenText = text;
+    else [this.#state, this.#problems] = [state, problems];
   }
 
   #take(text: string): void {

@@ -85,7 +85,8 @@ class MemberScan {
       return undefined;
     }
     if (this.#isBehindValue && !this.#take(",")) return undefined;
-    const key = this.#match(STRING);
+    // A key with an escape is some other key: none that matters is ever written so.
+    const key = this.#match(STRING) ?? (this.#step(ANY_STRING) ? "" : undefined);
     if (key === undefined || !this.#take(":")) return undefined;
     this.#isBehindValue = false;
     return key;

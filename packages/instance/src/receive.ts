@@ -16,7 +16,7 @@ export interface ReceiveOptions {
 }
 
 /** `left`: the sender closed before a single byte, as health checks and scanners do. */
-export type ReceiveFailure = "untrusted_sender" | "bad_proxy_header" | "proxy_header_timeout" | "left";
+type ReceiveFailure = "untrusted_sender" | "bad_proxy_header" | "proxy_header_timeout" | "left";
 
 export type Received =
   | { readonly ok: true; readonly id: string; readonly addresses: AddressPair }

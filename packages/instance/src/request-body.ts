@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
-import type { Http2ServerRequest } from "node:http2";
+import { constants, type Http2ServerRequest } from "node:http2";
 import { Readable } from "node:stream";
+import { UpstreamError } from "./upstream-error.ts";
 
 /** Bytes held between peer and upstream before the peer is paused. */
 const BUFFER_BYTES = 65_536;
@@ -13,9 +14,16 @@ export class BodyTooLargeError extends Error {
   override readonly name = "BodyTooLargeError";
 }
 
+/** The body came to a halt though the upstream was reading. */
+export class BodyStalledError extends Error {
+  override readonly name = "BodyStalledError";
+}
+
 export interface RequestBodyOptions {
   /** Most bytes passed on; 0 for no limit. */
   readonly maxBytes: number;
+  /** Milliseconds between two chunks; 0 for no limit. */
+  readonly maxIdleMs: number;
   /** Told the first chunk as it passes; it is neither held back nor changed. */
   readonly onFirstChunk?: ((chunk: Buffer) => void) | undefined;
 }
@@ -29,6 +37,7 @@ export class RequestBody extends Readable {
   readonly #options: RequestBodyOptions;
   #bytes = 0;
   #isReading = false;
+  #clock: NodeJS.Timeout | undefined;
 
   constructor(source: IncomingMessage | Http2ServerRequest, options: RequestBodyOptions) {
     super({ highWaterMark: BUFFER_BYTES });
@@ -41,16 +50,24 @@ export class RequestBody extends Readable {
     return this.#bytes;
   }
 
+  /** From now on the body may pause as long as it likes: the upstream has begun to answer and knows what it waits for. */
+  stopClock(): void {
+    clearTimeout(this.#clock);
+    this.#clock = undefined;
+  }
+
   override _read(): void {
     if (this.#isReading) {
       this.#source.resume();
       return;
     }
     this.#isReading = true;
+    if (this.#options.maxIdleMs > 0) this.#clock = setTimeout(this.#onIdle, this.#options.maxIdleMs);
     this.#source.on("data", this.#onData).on("end", this.#onEnd).on("close", this.#onClose);
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.stopClock();
     this.#source.off("data", this.#onData).off("end", this.#onEnd).off("close", this.#onClose);
     if (!this.#source.destroyed && !this.#source.readableEnded) discard(this.#source);
     callback(error);
@@ -59,6 +76,7 @@ export class RequestBody extends Readable {
   readonly #onData = (chunk: Buffer): void => {
     if (this.#bytes === 0) this.#options.onFirstChunk?.(chunk);
     this.#bytes += chunk.length;
+    this.#clock?.refresh();
     if (this.#options.maxBytes > 0 && this.#bytes > this.#options.maxBytes) {
       this.destroy(new BodyTooLargeError("request body over the limit"));
     } else if (!this.push(chunk)) {
@@ -66,14 +84,33 @@ export class RequestBody extends Readable {
     }
   };
 
+  readonly #onIdle = (): void => {
+    // Paused means that the upstream does not read: that is not the peer's fault.
+    if (this.#source.isPaused()) this.#clock?.refresh();
+    else this.destroy(new BodyStalledError("request body stalled"));
+  };
+
   readonly #onEnd = (): void => {
-    this.push(null);
+    this.stopClock();
+    // Node ends the body of an HTTP/2 stream that was reset like one that is whole.
+    if (isReset(this.#source)) this.#cut();
+    else this.push(null);
+  };
+
+  readonly #onClose = (): void => {
+    if (!this.#source.readableEnded) this.#cut();
   };
 
   /** Closed before its end: an upstream must never take what came so far for the whole. */
-  readonly #onClose = (): void => {
-    if (!this.#source.readableEnded) this.destroy(new Error("peer left in its request body"));
-  };
+  #cut(): void {
+    this.destroy(new UpstreamError("aborted_by_peer"));
+  }
+}
+
+function isReset(source: IncomingMessage | Http2ServerRequest): boolean {
+  return (
+    "stream" in source && (source.stream.aborted || source.stream.rstCode !== constants.NGHTTP2_NO_ERROR)
+  );
 }
 
 /**

@@ -60,8 +60,10 @@ export class RequestHandler implements HttpEvents {
       // The question is about the server in front, and that is us (RFC 9110 section 9.3.7).
       response.statusCode = 204;
       response.end();
+      this.#record({ status: 204, reason: "server_options" }, connection, request);
     } else {
       request.url = admitted.target;
+      this.#nameHost(request);
       this.#contexts.set(request, admitted.context);
       void this.#serve(request, response);
     }
@@ -131,6 +133,11 @@ export class RequestHandler implements HttpEvents {
     };
   }
 
+  /** Hono builds its URL from this; in which admitted spelling the peer named us must not matter there. */
+  #nameHost(request: Request): void {
+    request.headers["stream" in request ? ":authority" : "host"] = this.#options.hostname;
+  }
+
   /** Hono behind Node's own request and response. Nothing touches the body, so no Request body is ever built. */
   #makeListener(): (request: Request, response: Response) => Promise<void> {
     const app = makeApp(this.#options.forwarder);
@@ -171,11 +178,15 @@ export class RequestHandler implements HttpEvents {
   }
 
   /** The one record of a request that was answered here. */
-  #record({ reason, status, problem }: Refusal, connection: ConnectionContext, request?: Request): void {
+  #record(
+    { reason, status, problem }: { reason: string; status: number; problem?: string },
+    connection: ConnectionContext,
+    request?: Request,
+  ): void {
     const { log, hostname } = this.#options;
     log.write({
       time: Date.now(),
-      level: status >= 500 ? "error" : "warn",
+      level: status >= 500 ? "error" : status >= 400 ? "warn" : "info",
       component: "proxy_handler",
       event: "request_ended",
       hostname,
@@ -186,7 +197,7 @@ export class RequestHandler implements HttpEvents {
       ...(request?.url === undefined ? {} : { path: request.url.split(/[?#]/, 1)[0] ?? "" }),
       status,
       duration_ms: 0,
-      message: problem,
+      ...(problem === undefined ? {} : { message: problem }),
       reason,
     });
   }

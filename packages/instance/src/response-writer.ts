@@ -3,7 +3,7 @@ import { constants, type Http2ServerResponse } from "node:http2";
 import { toFieldMap } from "./field-map.ts";
 
 /** The head of a response as it goes to the peer. */
-export interface ResponseHead {
+interface ResponseHead {
   readonly status: number;
   /** Reason phrase; HTTP/2 has none. */
   readonly message: string;
@@ -90,7 +90,9 @@ class Http1Response implements ResponseWriter {
   }
 
   onClose(listener: () => void): void {
-    this.#response.once("close", listener);
+    // A peer that left before the request got here has had its event.
+    if (this.#response.closed || this.#response.destroyed) setImmediate(listener);
+    else this.#response.once("close", listener);
   }
 
   flush(): void {

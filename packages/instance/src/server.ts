@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import type { SecureContext } from "node:tls";
+import type { SecureContextOptions } from "node:tls";
 import { AddressList, canonicalIp, type AddressPair } from "@gatehouse/shared/address";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
@@ -9,14 +9,14 @@ import type { Forwarder } from "./forward.ts";
 import { HttpServers, type HttpLimits } from "./http-servers.ts";
 import { receive, UNKNOWN_IP } from "./receive.ts";
 import { RequestHandler } from "./request-handler.ts";
-import { acceptTls } from "./tls-accept.ts";
+import { TlsAcceptor } from "./tls-accept.ts";
 
 export interface InstanceServerOptions {
   readonly hostname: Hostname;
   readonly log: RecordLog;
   readonly forwarder: Forwarder;
-  /** Asked for each handshake: what it returns next may differ. */
-  readonly secureContext: () => SecureContext;
+  /** Certificate, key and ticket keys; asked before each handshake. */
+  readonly tlsContext: () => SecureContextOptions;
   readonly publicPort: number;
   /** Senders whose PROXY header is believed. */
   readonly proxyFrom: AddressList;
@@ -34,9 +34,11 @@ const END_GRACE_MS = 2000;
 /** Accepted connections in their order of life: PROXY header, TLS, HTTP. One record for each that ends before HTTP. */
 export class InstanceServer {
   readonly #options: InstanceServerOptions;
+  readonly #tls: TlsAcceptor;
   readonly #http: HttpServers;
   readonly #handler: RequestHandler;
   readonly #listeners: Server[] = [];
+  readonly #addresses: (AddressInfo | string | null)[] = [];
   readonly #open = new Set<Socket>();
   /** Undefined: every address may connect. */
   #allowed: AddressList | undefined;
@@ -44,6 +46,7 @@ export class InstanceServer {
 
   constructor(options: InstanceServerOptions) {
     this.#options = options;
+    this.#tls = new TlsAcceptor({ context: options.tlsContext, timeoutMs: options.handshakeTimeoutMs });
     this.#handler = new RequestHandler(options);
     this.#http = new HttpServers(options.http, this.#handler);
   }
@@ -60,7 +63,7 @@ export class InstanceServer {
 
   /** Where connections are accepted: `null` for a unix socket that was inherited, whose path nobody tells. */
   get addresses(): readonly (AddressInfo | string | null)[] {
-    return this.#listeners.map((listener) => listener.address());
+    return this.#addresses;
   }
 
   /**
@@ -80,12 +83,13 @@ export class InstanceServer {
   async listen(addresses: readonly ListenAddress[]): Promise<void> {
     for (const address of addresses) {
       const listener = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS });
-      listener.on("connection", (socket) => {
-        // Told by the listener: a socket that was reset already has no address, and would pass for a unix one.
-        const bound = listener.address();
-        void this.#accept(socket, { isUnix: bound === null || typeof bound === "string" });
-      });
+      // Told by the listener: a connection that was reset already has no address, and would pass for one from a unix socket.
+      let isUnix = false;
+      listener.on("connection", (socket) => void this.#accept(socket, { isUnix }));
       await listen(listener, address);
+      const bound = listener.address();
+      isUnix = bound === null || typeof bound === "string";
+      this.#addresses.push(bound);
       this.#listeners.push(listener);
     }
   }
@@ -132,8 +136,7 @@ export class InstanceServer {
   }
 
   async #secure(socket: Socket, id: string, addresses: AddressPair): Promise<void> {
-    const secureContext = this.#options.secureContext();
-    const accepted = await acceptTls(socket, { secureContext, timeoutMs: this.#options.handshakeTimeoutMs });
+    const accepted = await this.#tls.accept(socket);
     if (accepted.ok) {
       this.#http.serve({ id, addresses, socket: accepted.socket });
       return;

@@ -7,6 +7,7 @@ const ANSWERS = {
   400: ["bad_request", "The request target or a header field can't be forwarded."],
   403: ["origin_not_allowed", "This origin may not call this host."],
   405: ["method_not_allowed", "This method is not served here."],
+  408: ["request_timeout", "The request body did not arrive in time."],
   413: ["content_too_large", "The request body is over the limit of this host."],
   421: ["misdirected_request", "The request names another host than this one."],
   502: ["bad_gateway", "The service behind this host did not give a usable answer."],

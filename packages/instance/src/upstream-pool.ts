@@ -1,6 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import type { Socket } from "node:net";
-import { isIP } from "node:net";
+import { isIP, Socket } from "node:net";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { buildConnector, Client, type Dispatcher } from "undici";
 import type { Upstream } from "@gatehouse/shared/host-config";
@@ -20,6 +19,7 @@ type Connector = ReturnType<typeof buildConnector>;
 export class UpstreamConnection {
   readonly #client: Client;
   #socket: Socket | undefined;
+  #opening: Socket | undefined;
   #isReused = false;
 
   constructor(origin: string, connector: Connector, limits: ForwardLimits) {
@@ -35,10 +35,12 @@ export class UpstreamConnection {
       connect: (options, callback) => {
         // SNI and certificate check follow the upstream's own name, not the Host that `preserve_host_header` may send.
         const servername = isIP(options.hostname) === 0 ? options.hostname : "";
-        connector({ ...options, servername }, (...result) => {
+        // The connector returns the socket it opens, though its type does not say so.
+        const opening: unknown = connector({ ...options, servername }, (...result) => {
           if (result[0] === null) this.#socket = result[1];
           callback(...result);
         });
+        if (opening instanceof Socket) this.#opening = opening;
       },
     });
   }
@@ -73,6 +75,8 @@ export class UpstreamConnection {
   destroy(reason?: Error): void {
     // The promise tells when the socket is closed; nobody waits for it, and a failure to close leaves nothing to do.
     this.#client.destroy(reason ?? null).catch(() => undefined);
+    // undici lets a connection that is being opened run into its timeout.
+    if (this.#socket === undefined) this.#opening?.destroy();
   }
 }
 

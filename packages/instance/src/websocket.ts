@@ -45,7 +45,6 @@ export function detachedResponse(request: IncomingMessage, socket: Duplex): Serv
   response.shouldKeepAlive = false;
   if (socket instanceof Socket) response.assignSocket(socket);
   response.once("finish", () => {
-    response.detachSocket(response.socket ?? new Socket());
     socket.end(() => socket.destroy());
   });
   return response;
@@ -117,6 +116,8 @@ class Upgrade {
   readonly #options: UpgradeOptions;
   #outgoing: ClientRequest | undefined;
   #upstream: Socket | undefined;
+  /** Which side of an open WebSocket ended first. */
+  #leaver: AccessRecord["endedBy"] | undefined;
 
   constructor(socket: Duplex, options: UpgradeOptions) {
     this.#socket = socket;
@@ -161,7 +162,7 @@ class Upgrade {
   end(): void {
     if (this.#upstream === undefined) this.#outgoing?.destroy(new UpstreamError("reset"));
     else {
-      this.#options.access.endedBy = "gateway";
+      this.#leaver ??= "gateway";
       this.#upstream.destroy();
     }
   }
@@ -171,7 +172,12 @@ class Upgrade {
     const socket = this.#socket;
     this.#upstream = upstream;
     this.#options.access.status = 101;
+    for (const event of ["end", "error"] as const) {
+      socket.once(event, () => (this.#leaver ??= "peer"));
+      upstream.once(event, () => (this.#leaver ??= "upstream"));
+    }
     upstream.once("close", () => {
+      this.#leaver ??= "upstream";
       if (socket.writableFinished) socket.destroy();
       else socket.once("finish", () => socket.destroy());
     });
@@ -206,9 +212,7 @@ class Upgrade {
     else {
       access.bytesIn = this.#upstream.bytesWritten;
       access.bytesOut = this.#upstream.bytesRead;
-      if (access.endedBy === "upstream" && !this.#upstream.readableEnded && !this.#upstream.destroyed) {
-        access.endedBy = "peer";
-      }
+      access.endedBy = this.#leaver ?? "peer";
       this.#upstream.destroy();
     }
     access.ended();

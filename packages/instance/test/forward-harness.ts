@@ -13,7 +13,7 @@ import type { ForwardContext } from "../src/identity-headers.ts";
 import { isWebSocketUpgrade } from "../src/websocket.ts";
 
 /** Peers are far slower to give up than anything here takes, and far quicker than a test's time limit. */
-export const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 10_000;
 
 /** Polls until the condition holds; fails with what was waited for. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
@@ -48,6 +48,8 @@ export interface FrontOptions {
   readonly fields?: Record<string, unknown>;
   readonly isDebug?: boolean;
   readonly identity?: ForwardContext["identity"];
+  /** What the server does before it forwards. */
+  readonly before?: (response: http.ServerResponse | http2.Http2ServerResponse) => Promise<void>;
 }
 
 /** Serves a forwarder over HTTP/1.1 and h2c, as the instance's server does over TLS. */
@@ -67,10 +69,11 @@ export async function startFront(targetUrl: string, options: FrontOptions = {}):
     forwarder.configure(hostConfig(url, fields));
   };
   configure(targetUrl, options.fields);
+  const config = hostConfig(targetUrl);
   const context = (request: { headers: http.IncomingHttpHeaders }, socket: unknown): ForwardContext => ({
     id: newRequestId(),
     startedAt: performance.now(),
-    hostConfig: hostConfig(targetUrl),
+    hostConfig: config,
     host: String(request.headers[":authority"] ?? request.headers.host ?? "app.example"),
     connection: {
       id: newConnectionId(),
@@ -79,14 +82,21 @@ export async function startFront(targetUrl: string, options: FrontOptions = {}):
     },
     ...(options.identity === undefined ? {} : { identity: options.identity }),
   });
+  const serve = async (
+    request: http.IncomingMessage | http2.Http2ServerRequest,
+    response: http.ServerResponse | http2.Http2ServerResponse,
+  ): Promise<void> => {
+    await options.before?.(response);
+    await forwarder.forward(request, response, context(request, request.socket));
+  };
   const h1 = http.createServer({ shouldUpgradeCallback: isWebSocketUpgrade }, (request, response) => {
-    void forwarder.forward(request, response, context(request, request.socket));
+    void serve(request, response);
   });
   h1.on("upgrade", (request, socket, head) => {
     forwarder.upgrade(request, socket, { head, context: context(request, socket) });
   });
   const h2 = http2.createServer((request, response) => {
-    void forwarder.forward(request, response, context(request, request.socket));
+    void serve(request, response);
   });
   const sessions = new Set<http2.ServerHttp2Session>();
   h2.on("session", (session) => sessions.add(session));
@@ -107,12 +117,7 @@ export async function startFront(targetUrl: string, options: FrontOptions = {}):
     h1Port: portOf(h1),
     h2Port: portOf(h2),
     close: async () => {
-      await Promise.race([
-        forwarder.close(),
-        new Promise((resolve) => {
-          setTimeout(resolve, 500).unref();
-        }),
-      ]);
+      await forwarder.close();
       h1.closeAllConnections();
       for (const session of sessions) session.destroy();
       h1.close();

@@ -18,6 +18,7 @@ export const EVENTS = [
   "route_bad",
   "target_ejected",
   "target_returned",
+  "snapshot_bad",
   "connection_ended",
   "connection_refused",
   "tls_failed",

@@ -85,6 +85,21 @@ describe("a connection", () => {
     expect(await redis.get("a")).toBeNull();
   });
 
+  test("rejects what was in flight as soon as the connection is gone, without sending it again", async () => {
+    server = await startPrivateRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
+    redis = openRedis({ url: server.url, clientName: "test-in-flight" });
+    await until(() => redis.status === "ready");
+    await server.kill("SIGSTOP");
+    const asked = performance.now();
+    const inFlight = redis.incr("counter").catch((error: Error) => error.message);
+    await server.kill("SIGKILL");
+    expect(await inFlight).toMatch(/max retries/);
+    expect(performance.now() - asked).toBeLessThan(1_000);
+    await server.restart();
+    await until(() => redis.status === "ready");
+    expect(await redis.get("counter")).toBeNull();
+  });
+
   test("to a frozen server fails within seconds, and closes although nobody answers", async () => {
     server = await startPrivateRedis();
     redis = openRedis({ url: server.url, clientName: "test-frozen" });

@@ -1,0 +1,278 @@
+import type { AddressPair } from "@gatehouse/shared/address";
+import type { Hostname } from "@gatehouse/shared/hostname";
+import type { RecordLog } from "@gatehouse/shared/log-record";
+import { writeProxyHeader } from "@gatehouse/shared/proxy-header";
+import { isConnectionId, newConnectionId } from "@gatehouse/shared/record-id";
+import { formatTarget, type Route } from "@gatehouse/shared/route";
+import type { Socket } from "node:net";
+import { abortTcp } from "./abort.ts";
+import { ClientHelloReader } from "./client-hello.ts";
+import { endRecord, refusalRecord, type ConnectionFacts } from "./connection-record.ts";
+import { Dial, type Dialled } from "./dial.ts";
+import { readInboundHeader } from "./inbound-proxy.ts";
+import type { ConnectionLimits } from "./limits.ts";
+import { lingerAndClose } from "./linger.ts";
+import type { Metrics } from "./metrics.ts";
+import type { OwnAddresses } from "./own-addresses.ts";
+import { PeerGone, Preamble } from "./preamble.ts";
+import type { ReadBuffers } from "./read-buffers.ts";
+import { answerTo, ConnectionRefusal } from "./refusal.ts";
+import type { RouteTable } from "./route-table.ts";
+import { Splice } from "./splice.ts";
+import type { Sweep, Swept } from "./sweep.ts";
+import type { TargetPool } from "./target-pool.ts";
+import { endedBy, type Ending, type Phase } from "./termination.ts";
+
+/** Dispatchers that a connection may have passed before us. Two make sense (an edge and a site); more is a loop. */
+const MAX_HOPS = 3;
+
+/** What all connections of a process share. */
+export interface ConnectionContext {
+  readonly routes: Pick<RouteTable, "find">;
+  readonly pool: Pick<TargetPool, "order" | "opened" | "failed" | "succeeded">;
+  readonly ownAddresses: OwnAddresses;
+  readonly limits: ConnectionLimits;
+  readonly buffers: ReadBuffers;
+  readonly sweep: Sweep;
+  readonly metrics: Metrics;
+  readonly log: RecordLog;
+  readonly settings: ConnectionSettings;
+}
+
+/** What the listener knows of a connection. */
+export interface Accepted {
+  /** The socket's own. */
+  readonly addresses: AddressPair;
+  /** The sender is listed, so it puts a PROXY header in front. */
+  readonly isHeaderOwed: boolean;
+}
+
+export interface ConnectionSettings {
+  readonly helloTimeoutMs: number;
+  readonly maxHelloBytes: number;
+  readonly dialTimeoutMs: number;
+  /** 0: never. */
+  readonly idleTimeoutMs: number;
+  readonly halfCloseTimeoutMs: number;
+  readonly keepAliveDelayMs: number;
+}
+
+/** Thrown by the step in charge when the dispatcher itself ends a connection. */
+class Aborted extends Error {
+  readonly ending: Ending;
+
+  constructor(ending: Ending) {
+    super(ending);
+    this.name = "Aborted";
+    this.ending = ending;
+  }
+}
+
+/**
+ * The life of one connection: PROXY header of a listed sender, hello, route, dial, header and replay in one write, splice, one record.
+ * Each step returns what the next one needs or throws; what is thrown becomes the answer to the peer and the record, in one place.
+ */
+export class Connection implements Swept {
+  readonly #peer: Socket;
+  readonly #context: ConnectionContext;
+  readonly #startedAt = performance.now();
+  readonly #isHeaderOwed: boolean;
+  readonly #preamble: Preamble;
+  readonly #splice: Splice;
+  #id = newConnectionId();
+  #addresses: AddressPair;
+  #hops = 0;
+  #isAddressCounted: boolean;
+  #phase: Phase = "hello";
+  #serverName: Hostname | undefined;
+  #upstream: string | undefined;
+
+  /** Takes over the socket and all its events. A peer that owes no header is already counted by its address. */
+  constructor(peer: Socket, accepted: Accepted, context: ConnectionContext) {
+    this.#peer = peer;
+    this.#addresses = accepted.addresses;
+    this.#isHeaderOwed = accepted.isHeaderOwed;
+    this.#isAddressCounted = !accepted.isHeaderOwed;
+    this.#context = context;
+    // Each step has a listener of its own; this one is for the moments between two steps.
+    peer.on("error", () => undefined);
+    this.#preamble = new Preamble(peer, context.settings.maxHelloBytes);
+    this.#splice = new Splice(peer, { ...context.settings, buffers: context.buffers, sweep: context.sweep });
+  }
+
+  /** Octets of an open connection that the counters don't hold yet. */
+  get bytesIn(): number {
+    return this.#splice.bytesIn;
+  }
+
+  get bytesOut(): number {
+    return this.#splice.bytesOut;
+  }
+
+  /** Settles when both sockets are closed and the record is written. Never rejects. */
+  async run(): Promise<void> {
+    this.#context.sweep.add(this);
+    try {
+      if (this.#isHeaderOwed) await this.#takeInboundHeader();
+      await this.#takeHello();
+      const route = await this.#findRoute();
+      const dialled = await this.#dial(route);
+      this.#ended(await this.#spliceTo(dialled, route));
+    } catch (reason) {
+      await this.#endedEarly(reason);
+    } finally {
+      this.#context.sweep.delete(this);
+      if (this.#isAddressCounted) this.#context.limits.leaveAddress(this.#addresses.source.ip);
+    }
+  }
+
+  /** Ends the connection at once, whatever it is doing. */
+  abort(ending: "drain deadline"): void {
+    if (this.#phase === "splice") this.#splice.abort(ending);
+    else this.#preamble.fail(new Aborted(ending));
+  }
+
+  sweep(now: number): void {
+    if (this.#phase === "splice") this.#splice.sweep(now);
+    else if (this.#isHelloDue && now - this.#startedAt > this.#context.settings.helloTimeoutMs) {
+      this.#preamble.fail(new ConnectionRefusal("hello_timeout"));
+    }
+  }
+
+  get #isHelloDue(): boolean {
+    return this.#phase === "proxy_header" || this.#phase === "hello";
+  }
+
+  async #takeInboundHeader(): Promise<void> {
+    this.#phase = "proxy_header";
+    const { addresses, uniqueId, hops } = await readInboundHeader(this.#preamble);
+    this.#addresses = addresses ?? this.#addresses;
+    this.#hops = hops;
+    // A dispatcher in front of this one has named the connection already; one name joins all its records.
+    if (uniqueId !== undefined && isConnectionId(uniqueId)) this.#id = uniqueId;
+    if (!this.#context.limits.enterAddress(this.#addresses.source.ip)) {
+      throw new ConnectionRefusal("too_many_connections", "from this address");
+    }
+    this.#isAddressCounted = true;
+    this.#phase = "hello";
+  }
+
+  async #takeHello(): Promise<void> {
+    const reader = new ClientHelloReader({ maxBytes: this.#context.settings.maxHelloBytes });
+    for (;;) {
+      const read = reader.push(await this.#preamble.next());
+      if (read.kind === "refused") {
+        throw new ConnectionRefusal(read.reason, read.problem, { isPlainHttp: read.isPlainHttp ?? false });
+      }
+      if (read.kind === "hello") {
+        this.#serverName = read.serverName;
+        this.#context.metrics.countHello(read.length);
+        return;
+      }
+    }
+  }
+
+  async #findRoute(): Promise<Route> {
+    this.#phase = "route";
+    const answer = await this.#context.routes.find(this.#serverName);
+    this.#context.metrics.countLookup(answer.kind);
+    switch (answer.kind) {
+      case "route":
+        if (this.#hops > MAX_HOPS) throw new ConnectionRefusal("loop", `${this.#hops} dispatchers passed`);
+        return answer.route;
+      case "none":
+        throw new ConnectionRefusal(this.#serverName === undefined ? "no_sni" : "no_route");
+      case "bad":
+        throw new ConnectionRefusal("bad_route", `route:${answer.name}: ${answer.problem}`);
+      case "unknown":
+        throw new ConnectionRefusal("store_unavailable");
+    }
+  }
+
+  async #dial(route: Route): Promise<Dialled> {
+    this.#phase = "dial";
+    const { pool, ownAddresses, settings } = this.#context;
+    const dial = new Dial({
+      targets: route.targets,
+      pool,
+      ownAddresses,
+      onread: this.#splice.onread,
+      budgetMs: settings.dialTimeoutMs,
+      keepAliveDelayMs: settings.keepAliveDelayMs,
+      beforeRetry: () => this.#preamble.throwIfEnded(),
+    });
+    this.#preamble.watch((reason) => dial.cancel(reason));
+    return dial.run();
+  }
+
+  /** The header and everything the peer has sent so far go out in one write: one segment, and no target that sees half of them. */
+  async #spliceTo({ socket, target, release }: Dialled, route: Route): Promise<Ending> {
+    try {
+      this.#upstream = formatTarget(target);
+      const replay = this.#preamble.release();
+      this.#splice.bytesIn = replay.reduce((sum, chunk) => sum + chunk.length, 0);
+      const first = route.proxy === "off" ? replay : [this.#outboundHeader(route.proxy), ...replay];
+      this.#phase = "splice";
+      return await this.#splice.run(socket, Buffer.concat(first), { isTcp: target.kind === "tcp" });
+    } finally {
+      socket.destroy();
+      release();
+    }
+  }
+
+  #outboundHeader(version: "v1" | "v2"): Buffer {
+    return writeProxyHeader(version, {
+      addresses: this.#addresses,
+      uniqueId: this.#id,
+      hops: this.#hops + 1,
+      ...(this.#serverName !== undefined && { authority: this.#serverName }),
+    });
+  }
+
+  /** Where every step above leads when it can't do its work: the answer to the peer, if it is still there, and the record. */
+  async #endedEarly(reason: unknown): Promise<void> {
+    this.#preamble.release();
+    if (reason instanceof ConnectionRefusal) {
+      const answer = answerTo(reason);
+      this.#refused(reason, answer.label);
+      await lingerAndClose(this.#peer, answer.bytes, this.#context.sweep);
+      return;
+    }
+    if (reason instanceof PeerGone) {
+      this.#peer.destroy();
+      this.#ended(`peer ${reason.how}`);
+      return;
+    }
+    abortTcp(this.#peer);
+    if (reason instanceof Aborted) this.#ended(reason.ending);
+    else this.#ended("internal error", reason instanceof Error ? reason : new Error(String(reason)));
+  }
+
+  #ended(ending: Ending, cause?: Error): void {
+    const { metrics, log } = this.#context;
+    const facts = this.#facts();
+    metrics.countEnd(ending, facts);
+    if (endedBy(ending) === "peer" && facts.bytesIn === 0) metrics.goneBeforeHello++;
+    log.write(endRecord(ending, facts, cause));
+  }
+
+  #refused(refusal: ConnectionRefusal, answer: string): void {
+    const facts = this.#facts();
+    this.#context.metrics.countRefusal(refusal.reason, facts);
+    this.#context.log.write(refusalRecord(refusal, answer, facts));
+  }
+
+  #facts(): ConnectionFacts {
+    const isSpliced = this.#phase === "splice";
+    return {
+      id: this.#id,
+      ip: this.#addresses.source.ip,
+      serverName: this.#serverName,
+      upstream: this.#upstream,
+      phase: this.#phase,
+      durationMs: performance.now() - this.#startedAt,
+      bytesIn: isSpliced ? this.#splice.bytesIn : this.#preamble.received,
+      bytesOut: this.#splice.bytesOut,
+    };
+  }
+}

@@ -1,0 +1,159 @@
+import { openAdminServer, healthAnswer, type AdminServer } from "@gatehouse/shared/admin-server";
+import { formatListenAddress, type ListenAddress } from "@gatehouse/shared/listen-address";
+import type { EventName, Level, LogRecord } from "@gatehouse/shared/log-record";
+import type { RunningProcess } from "@gatehouse/shared/process-lifecycle";
+import type { RecordWriter } from "@gatehouse/shared/record-log";
+import { formatTarget, type Target } from "@gatehouse/shared/route";
+import type { AddressInfo } from "node:net";
+import type { DispatcherConfig } from "./config.ts";
+import { connectionsAllowedByDescriptors, ConnectionLimits } from "./limits.ts";
+import { Listeners } from "./listener.ts";
+import { Metrics, renderMetrics } from "./metrics.ts";
+import { OwnAddresses } from "./own-addresses.ts";
+import { ReadBuffers } from "./read-buffers.ts";
+import { RouteTable } from "./route-table.ts";
+import { Sweep } from "./sweep.ts";
+import { TargetPool } from "./target-pool.ts";
+
+/** Milliseconds that the last records have for reaching their sinks. */
+const FLUSH_MS = 2000;
+
+/** What the process says of itself; connections have records of their own. */
+const LEVEL_OF_EVENT = {
+  process_started: "info",
+  process_stopping: "info",
+  process_stopped: "info",
+  store_lost: "warn",
+  store_regained: "info",
+  route_bad: "warn",
+  snapshot_bad: "warn",
+  target_ejected: "warn",
+  target_returned: "info",
+} as const satisfies Partial<Record<EventName, Level>>;
+
+/** One dispatcher: routes, listeners, health and metrics, and the records of what happens to them. */
+export class Dispatcher implements RunningProcess {
+  readonly #config: DispatcherConfig;
+  readonly #log: RecordWriter;
+  readonly #metrics = new Metrics();
+  readonly #limits: ConnectionLimits;
+  readonly #sweep = new Sweep();
+  readonly #routes: RouteTable;
+  readonly #listeners: Listeners;
+  #admin: AdminServer | undefined;
+  #isDraining = false;
+
+  constructor(config: DispatcherConfig, log: RecordWriter) {
+    this.#config = config;
+    this.#log = log;
+    this.#limits = new ConnectionLimits({
+      max: config.maxConnections ?? connectionsAllowedByDescriptors(),
+      maxPerAddress: config.maxConnectionsPerAddress,
+    });
+    this.#routes = new RouteTable({
+      redisUrl: config.redisUrl,
+      stateDir: config.stateDir,
+      onBadRoute: (name, problem) => this.#say("route_bad", `route:${name}: ${problem}`),
+      onStoreLost: (reason) => this.#say("store_lost", `Redis is away, known routes go on: ${reason}`),
+      onStoreRegained: () => this.#say("store_regained", "Redis is back, routes are read again"),
+      onProblem: (problem) => this.#say("snapshot_bad", problem),
+    });
+    const pool = new TargetPool({
+      onEjected: (target, error) =>
+        this.#sayOfTarget("target_ejected", target, `set aside: ${error.message}`),
+      onReturned: (target) => this.#sayOfTarget("target_returned", target, "answers again"),
+    });
+    this.#listeners = new Listeners(
+      {
+        routes: this.#routes,
+        pool,
+        ownAddresses: new OwnAddresses(),
+        limits: this.#limits,
+        buffers: new ReadBuffers(),
+        sweep: this.#sweep,
+        metrics: this.#metrics,
+        log,
+        settings: {
+          ...config,
+          idleTimeoutMs: config.idleTimeoutSeconds * 1000,
+          halfCloseTimeoutMs: config.halfCloseTimeoutSeconds * 1000,
+          keepAliveDelayMs: config.keepAliveSeconds * 1000,
+        },
+      },
+      config.proxyFrom,
+    );
+  }
+
+  /**
+   * Waits for routes (bounded), then accepts. `inherited` descriptors take the place of the configured addresses.
+   * @throws the system's error when an address can't be bound
+   */
+  async start(inherited: readonly ListenAddress[]): Promise<void> {
+    await this.#routes.start();
+    if (this.#config.adminListen) {
+      this.#admin = await openAdminServer(this.#config.adminListen, {
+        "/health": () => this.#health(),
+        "/metrics": () => this.#metricsPage(),
+      });
+    }
+    const bound = await this.#listeners.open(inherited.length > 0 ? inherited : this.#config.listen);
+    const admin = this.#admin === undefined ? "" : `, admin on ${this.#admin.url}`;
+    this.#say("process_started", `dispatcher listening on ${bound.map(printAddress).join(", ")}${admin}`);
+  }
+
+  /** Stops accepting at once; connections go on until they end or the drain deadline comes. */
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    this.#listeners.close();
+    const open = this.#listeners.connections.size;
+    this.#say(
+      "process_stopping",
+      `no new connections; ${open} open ones may go on for ${this.#config.drainSeconds} s`,
+    );
+    await this.#listeners.drained(this.#config.drainSeconds * 1000);
+    await this.#routes.close();
+    await this.#admin?.close();
+    this.#sweep.stop();
+    this.#say("process_stopped", "dispatcher stopped");
+    await this.#log.flush(FLUSH_MS);
+  }
+
+  #health() {
+    return healthAnswer(!this.#isDraining, {
+      status: this.#isDraining ? "draining" : "ok",
+      connections: this.#limits.total,
+      redis: this.#routes.isFresh ? "ok" : "away",
+    });
+  }
+
+  #metricsPage() {
+    let bytesIn = 0;
+    let bytesOut = 0;
+    for (const connection of this.#listeners.connections) {
+      bytesIn += connection.bytesIn;
+      bytesOut += connection.bytesOut;
+    }
+    const body = renderMetrics(this.#metrics, {
+      connections: this.#limits.total,
+      bytesIn,
+      bytesOut,
+      isStoreFresh: this.#routes.isFresh,
+      recordsLost: this.#log.lost,
+    });
+    return { status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body };
+  }
+
+  #sayOfTarget(event: "target_ejected" | "target_returned", target: Target, what: string): void {
+    const upstream = formatTarget(target);
+    this.#say(event, `target ${upstream} ${what}`, { upstream });
+  }
+
+  #say(event: keyof typeof LEVEL_OF_EVENT, message: string, more: Partial<LogRecord> = {}): void {
+    const level = LEVEL_OF_EVENT[event];
+    this.#log.write({ time: Date.now(), level, component: "dispatcher", event, message, ...more });
+  }
+}
+
+function printAddress({ address, port }: AddressInfo): string {
+  return formatListenAddress({ kind: "tcp", host: address, port });
+}

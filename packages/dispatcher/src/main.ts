@@ -1,0 +1,19 @@
+import { ConsoleSink } from "@gatehouse/shared/console-sink";
+import { inheritedListeners } from "@gatehouse/shared/listen-address";
+import { runProcess } from "@gatehouse/shared/process-lifecycle";
+import { readConfig } from "@gatehouse/shared/read-config";
+import { RecordWriter } from "@gatehouse/shared/record-log";
+import { dispatcherOptions } from "./config.ts";
+import { Dispatcher } from "./dispatcher.ts";
+
+await runProcess(async () => {
+  const config = readConfig(dispatcherOptions, process.env);
+  const log = new RecordWriter({
+    level: config.logLevel,
+    component: "dispatcher",
+    sinks: [new ConsoleSink()],
+  });
+  const dispatcher = new Dispatcher(config, log);
+  await dispatcher.start(inheritedListeners(process.env, process.pid));
+  return dispatcher;
+});

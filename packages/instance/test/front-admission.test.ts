@@ -1,0 +1,231 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { once } from "node:events";
+import { parseHostConfig } from "@gatehouse/shared/host-config";
+import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
+import { HostAdmission, hostRefusal, type RequestHead } from "../src/admission.ts";
+import { ask, HOSTNAME, openBed, statusOf, type Bed, type Front } from "./support/front-bed.ts";
+
+function hostname(text: string): Hostname {
+  const parsed = parseHostname(text);
+  if (!parsed.ok) throw new Error(parsed.problem);
+  return parsed.hostname;
+}
+
+const at443 = new HostAdmission(hostname(HOSTNAME), 443);
+const at8443 = new HostAdmission(hostname(HOSTNAME), 8443);
+
+function head(given: Partial<RequestHead> & { host?: string | readonly string[] }): RequestHead {
+  const { host = HOSTNAME, ...rest } = given;
+  return {
+    method: "GET",
+    target: "/",
+    isHttp2: false,
+    scheme: undefined,
+    serverName: HOSTNAME,
+    rawHeaders: [host].flat().flatMap((value) => ["Host", value]),
+    ...rest,
+  };
+}
+
+function verdict(admission: HostAdmission, given: Parameters<typeof head>[0]): string | number {
+  const admitted = admission.admit(head(given));
+  return admitted.ok ? admitted.target : admitted.refusal.status;
+}
+
+describe("Host (RFC 9110 section 7.2, RFC 9112 section 3.2)", () => {
+  test.each([
+    ["a.example", "/", 421],
+    ["A.Example", "/", 421],
+    ["a.example.", "/", 421],
+    ["a.example:443", "/", 421],
+    ["a.example:", "/", 421],
+    ["a.example:8443", 421, "/"],
+    ["A.EXAMPLE.:8443", 421, "/"],
+    ["b.example", 421, 421],
+    ["b.example:8443", 421, 421],
+    ["a.example.evil", 421, 421],
+    ["xa.example", 421, 421],
+    ["127.0.0.1", 421, 421],
+    ["[::1]:8443", 421, 421],
+    ["", 400, 400],
+    ["a.example, b.example", 400, 400],
+    ["user@a.example", 400, 400],
+    ["a.example/x", 400, 400],
+    ["a.example:44x", 400, 400],
+    ["a.example:8443:1", 400, 400],
+    [" a.example", 400, 400],
+    ["a\u212a.example", 400, 400],
+  ])("%j: %p on port 443, %p on port 8443", (host, on443, on8443) => {
+    expect([verdict(at443, { host }), verdict(at8443, { host })]).toEqual([on443, on8443]);
+  });
+
+  test("none, or two of them, is malformed, even when they agree", () => {
+    expect(verdict(at443, { rawHeaders: [] })).toBe(400);
+    expect(verdict(at443, { host: [HOSTNAME, HOSTNAME] })).toBe(400);
+    expect(verdict(at443, { rawHeaders: ["host", HOSTNAME, "HOST", "b.example"] })).toBe(400);
+  });
+
+  test("HTTP/2: Host beside :authority must say the same (RFC 9113 section 8.3.1)", () => {
+    const isHttp2 = true;
+    expect(verdict(at443, { isHttp2, rawHeaders: [":authority", HOSTNAME] })).toBe("/");
+    expect(verdict(at443, { isHttp2, rawHeaders: [":authority", HOSTNAME, "host", HOSTNAME] })).toBe("/");
+    expect(verdict(at443, { isHttp2, rawHeaders: [":authority", HOSTNAME, "host", "b.example"] })).toBe(400);
+    expect(verdict(at443, { isHttp2, rawHeaders: ["host", HOSTNAME] })).toBe("/");
+    expect(verdict(at443, { isHttp2, scheme: "http" })).toBe(421);
+  });
+
+  test("the server name must be ours where there is one", () => {
+    expect(verdict(at443, { serverName: "b.example" })).toBe(421);
+    expect(verdict(at443, { serverName: "A.EXAMPLE" })).toBe("/");
+    expect(verdict(at443, { serverName: undefined })).toBe("/");
+  });
+});
+
+describe("request target (RFC 9112 section 3.2)", () => {
+  test.each([
+    ["/a?b=//c", "/a?b=//c"],
+    ["//a", "//a"],
+    ["https://a.example/x?y", "/x?y"],
+    ["HTTPS://A.example", "/"],
+    ["https://a.example?q", "/?q"],
+    ["https://a.example:443/", "/"],
+    ["https://b.example/", 421],
+    ["https://a.example:8443/", 421],
+    ["https://user@a.example/", 400],
+    ["http://a.example/", 400],
+    ["ftp://a.example/", 400],
+    ["a.example:443", 400],
+    ["*", 400],
+    ["", 400],
+    ["/a\\b", 400],
+    ["/a?b\\c", "/a?b\\c"],
+  ])("%j: %p", (target, expected) => {
+    expect(verdict(at443, { target })).toBe(expected);
+  });
+
+  test("the whole server is asked by OPTIONS * or an empty path", () => {
+    expect(verdict(at443, { method: "OPTIONS", target: "*" })).toBe("*");
+    expect(verdict(at443, { method: "OPTIONS", target: "https://a.example" })).toBe("*");
+  });
+
+  test("the target wins over Host, and neither may name another host", () => {
+    expect(verdict(at443, { target: "https://a.example/", host: "b.example" })).toBe(421);
+  });
+
+  test.each(["CONNECT", "TRACE", "TRACK"])("%s is not forwarded", (method) => {
+    expect(verdict(at443, { method })).toBe(405);
+  });
+});
+
+describe("what a host config closes", () => {
+  const config = (fields: object) => {
+    const parsed = parseHostConfig(JSON.stringify({ target_url: "http://127.0.0.1:1", ...fields }));
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+    return parsed.config;
+  };
+
+  test.each([
+    [{}, undefined],
+    [{ enabled: false }, "disabled"],
+    [{ maintenance: true }, "maintenance"],
+    [{ auth_enabled: true, auth_required_users: ["*"] }, "authorization_unavailable"],
+    [
+      { auth_enabled: true, auth_required_users: ["*"], auth_excluded_paths: ["/*"] },
+      "authorization_unavailable",
+    ],
+  ])("%j: %p", (fields, reason) => {
+    expect(hostRefusal(config(fields))?.reason).toBe(reason);
+  });
+
+  test("a config that is gone closes too", () => {
+    expect(hostRefusal(undefined)?.status).toBe(404);
+  });
+});
+
+describe("over the wire", () => {
+  let bed: Bed;
+  let front: Front;
+
+  beforeAll(async () => {
+    bed = await openBed();
+    front = await bed.start();
+  });
+  afterAll(() => bed.close());
+
+  test.each([
+    ["a missing Host", "GET / HTTP/1.1\r\n\r\n", 400],
+    ["HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", 400],
+    ["two Hosts", `GET / HTTP/1.1\r\nHost: ${HOSTNAME}\r\nHost: ${HOSTNAME}\r\n\r\n`, 400],
+    ["another Host", "GET / HTTP/1.1\r\nHost: b.example\r\n\r\n", 421],
+    ["CONNECT", `CONNECT ${HOSTNAME}:443 HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`, 405],
+    ["TRACE", `TRACE / HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`, 405],
+    ["OPTIONS *", `OPTIONS * HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`, 204],
+    [
+      "an upgrade for another host",
+      "GET / HTTP/1.1\r\nHost: b.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+      421,
+    ],
+  ])("%s is answered %p", async (_what, request, status) => {
+    const seen = bed.upstream.seen.length;
+    expect(statusOf(await front.raw(request))).toBe(status);
+    expect(bed.upstream.seen).toHaveLength(seen);
+  });
+
+  test("the absolute form reaches the upstream as a path, with the host as named", async () => {
+    const answer = await front.raw(`GET https://A.example/abs?q=1 HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`);
+    expect(answer).toContain("upstream /abs?q=1");
+    expect(bed.upstream.seen.at(-1)?.headers["x-forwarded-host"]).toBe("A.example");
+  });
+
+  test.each(["PROPFIND", "QUERY", "M-SEARCH", "PURGE"])("%s is the upstream's to answer", async (method) => {
+    await front.raw(`${method} /method HTTP/1.1\r\nHost: ${HOSTNAME}\r\nConnection: close\r\n\r\n`);
+    expect(bed.upstream.seen.at(-1)?.method).toBe(method);
+  });
+
+  test.each(["A.EXAMPLE", "a.example.", "a.example:443", "a.example:"])(
+    "Host %j is as good as any",
+    async (host) => {
+      expect(await front.raw(`GET /spelled HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).toContain(
+        "upstream /spelled",
+      );
+      expect(bed.upstream.seen.at(-1)?.headers["x-forwarded-host"]).toBe(host);
+    },
+  );
+
+  test("a refusal is recorded once, with its reason, and names nothing to the peer", async () => {
+    const answer = await front.raw(
+      "POST /secret?q=hidden HTTP/1.1\r\nHost: b.example\r\nContent-Length: 5\r\n\r\nhello",
+    );
+    expect(answer).toContain('{"error":"misdirected"}');
+    const record = await front.record(({ path }) => path === "/secret");
+    expect(record).toMatchObject({
+      status: 421,
+      method: "POST",
+      reason: "misdirected",
+      ip: "192.0.2.7",
+      hostname: HOSTNAME,
+    });
+    expect(front.records.filter(({ path }) => path === "/secret")).toHaveLength(1);
+    expect(JSON.stringify(front.records)).not.toContain("hidden");
+  });
+
+  test("a refused body doesn't become the next request", async () => {
+    const inner = `GET /smuggled HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`;
+    const socket = await front.connect({ ALPNProtocols: ["http/1.1"] });
+    socket.write(`POST / HTTP/1.1\r\nHost: b.example\r\nContent-Length: ${inner.length}\r\n\r\n${inner}`);
+    await once(socket, "data");
+    await front.get("/after");
+    expect(bed.upstream.seen.some(({ url }) => url === "/smuggled")).toBe(false);
+    socket.destroy();
+  });
+
+  test("HTTP/2: the same verdicts", async () => {
+    const session = await front.http2();
+    expect((await ask(session, { ":path": "/two" })).body).toBe("upstream /two");
+    expect((await ask(session, { ":authority": "b.example" })).status).toBe(421);
+    expect((await ask(session, { host: "b.example" })).status).toBe(400);
+    expect((await ask(session, { ":method": "TRACE" })).status).toBe(405);
+    expect((await ask(session, { ":method": "OPTIONS", ":path": "*" })).status).toBe(204);
+    session.destroy();
+  });
+});

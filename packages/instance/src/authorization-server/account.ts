@@ -1,5 +1,6 @@
 import type { Account, KoaContextWithOIDC } from "oidc-provider";
-import type { Identity } from "../oauth/identity.ts";
+import type { GrantedIdentity, Identity } from "../oauth/identity.ts";
+import { EngineRequest } from "./engine-exchange.ts";
 import type { OAuthStore } from "./oauth-store.ts";
 import type { Login } from "./pending-login.ts";
 
@@ -32,11 +33,11 @@ class PersonAccount implements Account {
 export async function findAccount(
   options: { store: OAuthStore; login: Pick<Login, "reassess"> },
   uid: string,
-  source: { kind?: string; grantId?: string | undefined },
+  source: { kind?: string; grantId?: string | undefined; context: KoaContextWithOIDC },
 ): Promise<Account | undefined> {
   const { store, login } = options;
   const { grantId } = source;
-  const granted = grantId === undefined ? undefined : await store.findIdentity(grantId);
+  const granted = grantId === undefined ? undefined : await findGranted(store, grantId, source.context);
   if (grantId === undefined || granted === undefined || granted.identity.uid !== uid) return undefined;
   if (source.kind !== "RefreshToken") {
     return new PersonAccount(uid, { identity: granted.identity, scopes: undefined });
@@ -45,6 +46,15 @@ export async function findAccount(
   if (left === undefined || left.scopes.length === 0 || left.identity.uid !== uid) return undefined;
   await store.updateIdentity(grantId, { ...left, membershipToken: granted.membershipToken });
   return new PersonAccount(uid, { identity: left.identity, scopes: left.scopes });
+}
+
+async function findGranted(
+  store: OAuthStore,
+  grantId: string,
+  { req }: KoaContextWithOIDC,
+): Promise<GrantedIdentity | undefined> {
+  const known = req instanceof EngineRequest ? req.granted : undefined;
+  return known?.grantId === grantId ? known.identity : await store.findIdentity(grantId);
 }
 
 /** Returns who the engine is making tokens for in this request. */

@@ -26,7 +26,6 @@ const OURS: ReadonlySet<string> = new Set([
 const ENGINE_DEFAULTS: ReadonlySet<string> = new Set([
   "id_token_signed_response_alg",
   "require_auth_time",
-  "response_modes",
   "subject_type",
 ]);
 

@@ -1,6 +1,7 @@
 import { IncomingMessage, ServerResponse, type OutgoingHttpHeaders } from "node:http";
 import { Socket } from "node:net";
 import type { LogRecord } from "@gatehouse/shared/log-record";
+import type { GrantedIdentity } from "../oauth/identity.ts";
 
 /** What ties a record of the authorization server to the request it came from. */
 export type Trace = Pick<LogRecord, "ip" | "conn" | "req">;
@@ -34,6 +35,8 @@ export interface PageProblem {
 export class EngineRequest extends IncomingMessage {
   readonly trace: Trace;
   readonly presentedToken: string | undefined;
+  /** Who stands behind the code of this request, read before the code is consumed: a replay may revoke it a moment later. */
+  granted: { readonly grantId: string; readonly identity: GrantedIdentity } | undefined;
   /** Set by the engine's error page hook; the page itself is made outside. */
   pageProblem: PageProblem | undefined;
   /** Set when something other than the request was at fault. */

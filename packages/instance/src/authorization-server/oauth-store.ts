@@ -13,8 +13,8 @@ import {
 } from "@gatehouse/shared/redis-keys";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
 import type { TokenRecord } from "@gatehouse/shared/token-record";
+import type { GrantedIdentity } from "../oauth/identity.ts";
 import type { Lifetimes } from "../oauth/lifetimes.ts";
-import type { GrantedIdentity } from "./pending-login.ts";
 
 /** Where this hostname's OAuth records are, and how long they last. */
 export interface OAuthStoreOptions {

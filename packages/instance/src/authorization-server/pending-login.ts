@@ -1,5 +1,5 @@
 import type { App } from "../app.ts";
-import type { Identity } from "../oauth/identity.ts";
+import type { GrantedIdentity, Identity } from "../oauth/identity.ts";
 import type { PageProblem } from "./engine-exchange.ts";
 
 /** An authorization that waits for its person: what the consent page shows and the login decides on. */
@@ -56,14 +56,6 @@ export interface PendingLogins {
 /** The authorization was finished, or its time is over. */
 export class PendingLoginGone extends Error {
   override readonly name = "PendingLoginGone";
-}
-
-/** A grant that is asked for new tokens. */
-export interface GrantedIdentity {
-  readonly identity: Identity;
-  readonly membershipToken: string | undefined;
-  /** Unix seconds: when organisations and teams were last asked for. */
-  readonly checkedAt: number;
 }
 
 /** What is left of a grant; `identity` replaces the stored one. */

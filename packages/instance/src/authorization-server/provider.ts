@@ -52,7 +52,11 @@ export function buildProvider(options: ProviderOptions, keys: SigningKeys): Prov
     },
     // Without a token the account is that of the login that just ended.
     findAccount: async (context, uid, source) =>
-      await findAccount(options, uid, source ?? { grantId: context.oidc.result?.consent?.grantId }),
+      await findAccount(options, uid, {
+        grantId: source?.grantId ?? context.oidc.result?.consent?.grantId,
+        context,
+        ...(source === undefined ? {} : { kind: source.kind }),
+      }),
     loadExistingGrant,
     renderError: (context, out) => keepProblem(context, out),
     extraClientMetadata: {
@@ -99,7 +103,6 @@ function protocolOptions(): Partial<Configuration> {
     clientDefaults: {
       grant_types: [...GRANT_TYPES],
       response_types: ["code"],
-      response_modes: ["query"],
       id_token_signed_response_alg: "RS256",
     },
     scopes: [],

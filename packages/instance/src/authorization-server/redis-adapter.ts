@@ -113,7 +113,10 @@ function codeAdapter(store: OAuthStore): Adapter {
       const stored = await read(code);
       if (stored === undefined) return undefined;
       const { payload, consumed_at: consumedAt } = stored.value;
-      if (consumedAt === undefined) return { ...payload, jti: code };
+      if (consumedAt === undefined) {
+        await rememberIdentity(store, stored.value.grant_id);
+        return { ...payload, jti: code };
+      }
       // The engine calls an old code expired before it looks whether it was used. Made young, a late replay passes the same
       // checks of client, verifier and redirect URI as a quick one, and only then revokes: a code alone revokes nothing.
       return { ...payload, jti: code, consumed: consumedAt, exp: nowSeconds() + lifetimes.code };
@@ -191,4 +194,11 @@ function assertionAdapter(store: OAuthStore): Adapter {
       if (answer === null) throw new errors.InvalidClientAuth("client assertion already used");
     },
   };
+}
+
+/** Of many who redeem one code at once, one gets tokens, although the others revoke the grant before these are made. */
+async function rememberIdentity(store: OAuthStore, grantId: string): Promise<void> {
+  const request = Provider.ctx?.req;
+  const identity = await store.findIdentity(grantId);
+  if (request instanceof EngineRequest && identity !== undefined) request.granted = { grantId, identity };
 }

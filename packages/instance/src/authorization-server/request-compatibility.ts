@@ -16,7 +16,6 @@ const AUTHORIZATION_PARAMETERS: ReadonlySet<string> = new Set([
   "state",
   "code_challenge",
   "code_challenge_method",
-  "response_mode",
   // Not supported, and refused by the engine with the right words: ignoring them would drop the request they carry.
   "request",
   "request_uri",
@@ -32,6 +31,9 @@ export function authorizationRequest(query: URLSearchParams, host: HostView): UR
   for (const [name, value] of query) {
     if (AUTHORIZATION_PARAMETERS.has(name) && value !== "") rewritten.append(name, value);
   }
+  const mode = query.get("response_mode") ?? "";
+  // The engine would answer by an unknown mode's own means, a page with a script for one; `none` it refuses in the query.
+  if (mode !== "") rewritten.set("response_mode", mode === "query" ? mode : "none");
   if (query.get("prompt")?.split(" ").includes("none")) rewritten.set("prompt", "none");
   for (const resource of canonicalResources(query, host)) rewritten.append("resource", resource);
   rewritten.set("scope", host.config.auth_allowed_scopes.join(" "));

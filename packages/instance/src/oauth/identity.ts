@@ -12,3 +12,12 @@ export interface Identity {
   /** As `organisation/slug`; only filled when a list names one. */
   readonly teams: readonly string[];
 }
+
+/** The identity behind a grant, as it is kept for the grant's refreshes. */
+export interface GrantedIdentity {
+  readonly identity: Identity;
+  /** What the identity provider is asked with about memberships; only kept where a list names some. */
+  readonly membershipToken: string | undefined;
+  /** Unix seconds: when organisations and teams were last asked for. */
+  readonly checkedAt: number;
+}

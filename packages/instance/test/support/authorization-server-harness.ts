@@ -24,13 +24,12 @@ import {
   type AuthorizationServerOptions,
 } from "../../src/authorization-server/authorization-server.ts";
 import type {
-  GrantedIdentity,
   Login,
   PendingLogin,
   PendingLogins,
   Reassessment,
 } from "../../src/authorization-server/pending-login.ts";
-import type { Identity } from "../../src/oauth/identity.ts";
+import type { GrantedIdentity, Identity } from "../../src/oauth/identity.ts";
 
 export function hostname(text: string): Hostname {
   const parsed = parseHostname(text);

@@ -5,7 +5,7 @@ import type { Request, Response } from "./refusal.ts";
 import type { RequestContext } from "./request-context.ts";
 
 /** What Hono's handlers find in `c.env`: Node's own objects, and what the request carries. */
-interface AppBindings {
+export interface AppBindings {
   readonly incoming: Request;
   readonly outgoing: Response;
   readonly context: RequestContext;

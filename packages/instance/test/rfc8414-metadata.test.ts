@@ -80,9 +80,9 @@ describe("methods and origins", () => {
   test.each([
     ["/token", "GET", "POST"],
     ["/register", "GET", "POST"],
-    ["/authorize", "POST", "GET, HEAD"],
-    ["/jwks", "POST", "GET, HEAD"],
-    ["/.well-known/oauth-authorization-server", "POST", "GET, HEAD"],
+    ["/authorize", "POST", "HEAD, GET"],
+    ["/jwks", "POST", "HEAD, GET"],
+    ["/.well-known/oauth-authorization-server", "POST", "HEAD, GET"],
   ])("%s refuses %s and says what it takes", async (path, method, allow) => {
     const { status, headers } = await host.request(path, { method });
     expect(status).toBe(405);

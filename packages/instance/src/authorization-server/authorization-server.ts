@@ -1,6 +1,4 @@
 import type { MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
-import { cors } from "hono/cors";
 import type { Redis } from "ioredis";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
@@ -12,7 +10,7 @@ import type { App, AppBindings } from "../app.ts";
 import { DEFAULT_LIFETIMES, type Lifetimes } from "../oauth/lifetimes.ts";
 import { SigningKeyRing } from "../oauth/signing-key.ts";
 import { DocumentFetcher, type DocumentFetcherOptions } from "./document-fetch.ts";
-import { Endpoints, type HostContext } from "./endpoints.ts";
+import { BodyTooLarge, Endpoints, type HostContext } from "./endpoints.ts";
 import { Engine } from "./engine.ts";
 import { authorizationServerMetadata, openidConfiguration } from "./metadata.ts";
 import { OAuthStore } from "./oauth-store.ts";
@@ -39,42 +37,23 @@ export interface AuthorizationServerOptions {
   readonly signingKeyCopy?: string | null;
 }
 
-/** Largest body of any endpoint here; registrations with a key set are the longest, at a few KiB. */
-const MAX_BODY_BYTES = 32 * 1024;
-
 /** Seconds after which a client may try again when the store is away. */
 const RETRY_AFTER = "5";
 
 /** Seconds that metadata and keys may be kept: a rotation leaves the old key verifying for longer. */
 const METADATA_MAX_AGE = 300;
 
+const PREFLIGHT_MAX_AGE = 3600;
+
 const DISCOVERY = "/.well-known/oauth-authorization-server";
 const OPENID_DISCOVERY = "/.well-known/openid-configuration";
 
-/** Endpoints that scripts in a browser may call (RFC 9700 section 2.6); `/authorize` never is one. */
-const SCRIPT_PATHS = [
-  `${DISCOVERY}/*`,
-  `${OPENID_DISCOVERY}/*`,
-  "/jwks",
-  "/register/*",
-  "/token",
-  "/revoke",
-  "/introspect",
-];
-
-/** Paths that are ours whatever the method, and the methods they have. */
-const ALLOWED_METHODS: readonly (readonly [path: string, methods: string])[] = [
-  ["/authorize", "GET, HEAD"],
-  ["/authorize/:uid", "GET, HEAD"],
-  ["/jwks", "GET, HEAD"],
-  ["/register", "POST"],
-  ["/register/:clientId", "GET, HEAD, PUT, DELETE"],
-  ["/token", "POST"],
-  ["/revoke", "POST"],
-  ["/introspect", "POST"],
-  [`${DISCOVERY}/*`, "GET, HEAD"],
-  [`${OPENID_DISCOVERY}/*`, "GET, HEAD"],
-];
+/** What one path does, by method. */
+interface Endpoint {
+  readonly handlers: Readonly<Record<string, Handler>>;
+  /** Scripts in a browser may call it: all but `/authorize` (RFC 9700 section 2.6). */
+  readonly forScripts: boolean;
+}
 
 type Handler = (c: HostContext) => Response | Promise<Response>;
 type Middleware = MiddlewareHandler<{ Bindings: AppBindings }>;
@@ -130,51 +109,32 @@ export class AuthorizationServer {
 
   /** Mounts everything that is the authorization server's, the login's pages included. On an open host it all falls through. */
   routes(app: App): void {
-    const endpoints = this.#endpoints;
-    for (const path of [...SCRIPT_PATHS, "/authorize/*"]) app.use(path, this.#recorded());
-    for (const path of SCRIPT_PATHS)
-      app.use(path, onProtectedHosts(ALLOW_SCRIPTS), onProtectedHosts(LIMIT_BODY));
-    app.get(
-      "/authorize",
-      this.#ours(async (c) => await endpoints.authorize(c)),
-    );
-    app.get(
-      "/authorize/:uid",
-      this.#ours(async (c) => await endpoints.resume(c)),
-    );
-    app.post(
-      "/register",
-      this.#ours(async (c) => await endpoints.register(c)),
-    );
-    app.on(
-      ["GET", "PUT", "DELETE"],
-      "/register/:clientId",
-      this.#ours(async (c) => await endpoints.manage(c)),
-    );
-    app.post(
-      "/token",
-      this.#ours(async (c) => await endpoints.token(c)),
-    );
-    app.post(
-      "/revoke",
-      this.#ours(async (c) => await endpoints.revoke(c)),
-    );
-    app.post(
-      "/introspect",
-      this.#ours(async (c) => await endpoints.introspect(c)),
-    );
-    app.get(
-      "/jwks",
-      this.#ours(() => publicJson({ keys: this.signingKeys.current.public })),
-    );
-    this.#metadata(app, DISCOVERY, authorizationServerMetadata);
-    this.#metadata(app, OPENID_DISCOVERY, openidConfiguration);
-    for (const [path, methods] of ALLOWED_METHODS)
-      app.all(
-        path,
-        this.#ours(() => wrongMethod(methods)),
-      );
+    for (const [path, endpoint] of Object.entries(this.#paths())) app.all(path, this.#serve(endpoint));
     this.#options.login.routes(app, this.#logins);
+  }
+
+  #paths(): Readonly<Record<string, Endpoint>> {
+    const endpoints = this.#endpoints;
+    const browser = (handler: Handler): Endpoint => ({ handlers: { GET: handler }, forScripts: false });
+    const scripts = (handlers: Endpoint["handlers"]): Endpoint => ({ handlers, forScripts: true });
+    return {
+      "/authorize": browser((c) => endpoints.authorize(c)),
+      "/authorize/:uid": browser((c) => endpoints.resume(c)),
+      "/register": scripts({ POST: (c) => endpoints.register(c) }),
+      "/register/:clientId": scripts({
+        GET: (c) => endpoints.manage(c),
+        PUT: (c) => endpoints.manage(c),
+        DELETE: (c) => endpoints.manage(c),
+      }),
+      "/token": scripts({ POST: (c) => endpoints.token(c) }),
+      "/revoke": scripts({ POST: (c) => endpoints.revoke(c) }),
+      "/introspect": scripts({ POST: (c) => endpoints.introspect(c) }),
+      "/jwks": scripts({ GET: () => publicJson({ keys: this.signingKeys.current.public }) }),
+      [`${DISCOVERY}/*`]: scripts({ GET: (c) => this.#metadata(c, DISCOVERY, authorizationServerMetadata) }),
+      [`${OPENID_DISCOVERY}/*`]: scripts({
+        GET: (c) => this.#metadata(c, OPENID_DISCOVERY, openidConfiguration),
+      }),
+    };
   }
 
   /** Revokes one access token; false when there is none of that id here. */
@@ -193,30 +153,43 @@ export class AuthorizationServer {
   }
 
   /** Clients insert the path of the URL they were given (RFC 8414 section 3.1); of those only the endpoint's is known here. */
-  #metadata(app: App, path: string, document: (origin: string, config: HostConfig) => object): void {
-    const answer = this.#ours((c) => {
-      const { hostConfig } = c.env.context;
-      const inserted = c.req.path.slice(path.length);
-      return inserted === "" || inserted === hostConfig.resource_endpoint
-        ? publicJson(document(this.#options.origin, hostConfig))
-        : new Response(null, { status: 404 });
-    });
-    app.get(`${path}/*`, answer);
+  #metadata(
+    { req, env }: HostContext,
+    path: string,
+    document: (origin: string, config: HostConfig) => object,
+  ): Response {
+    const { hostConfig } = env.context;
+    const inserted = req.path.slice(path.length);
+    return inserted === "" || inserted === hostConfig.resource_endpoint
+      ? publicJson(document(this.#options.origin, hostConfig))
+      : new Response(null, { status: 404 });
   }
 
-  /** Answers on protected hosts; what fails for no fault of the request is a 503 or 500 that says nothing of the inside. */
-  #ours(handler: Handler): Middleware {
+  /** Answers on protected hosts, and writes the one record of each request; on open ones the path is the upstream's. */
+  #serve(endpoint: Endpoint): Middleware {
     return async (c, next) => {
       if (!c.env.context.hostConfig.auth_enabled) {
         await next();
         return;
       }
-      try {
-        return await handler(c);
-      } catch (error) {
-        return this.#failed(error, c);
-      }
+      const response = await this.#answer(endpoint, c);
+      if (endpoint.forScripts) allowScripts(response.headers);
+      this.#record(c, response.status);
+      return response;
     };
+  }
+
+  /** What fails for no fault of the request is a 503 or 500 that says nothing of the inside. */
+  async #answer({ handlers, forScripts }: Endpoint, c: HostContext): Promise<Response> {
+    const { method } = c.req;
+    if (method === "OPTIONS" && forScripts) return preflight(c, Object.keys(handlers));
+    const handler = handlers[method === "HEAD" ? "GET" : method];
+    if (handler === undefined) return wrongMethod(handlers);
+    try {
+      return await handler(c);
+    } catch (error) {
+      return error instanceof BodyTooLarge ? tooLarge() : this.#failed(error, c);
+    }
   }
 
   #failed(error: unknown, c: HostContext): Response {
@@ -248,46 +221,46 @@ export class AuthorizationServer {
     return answer;
   }
 
-  /** The one record of a request that is answered here. */
-  #recorded(): Middleware {
-    return async (c, next) => {
-      const { context } = c.env;
-      await next();
-      if (!context.hostConfig.auth_enabled) return;
-      const access = new AccessRecord(this.#options.log, {
-        hostname: this.#options.hostname,
-        method: c.req.method,
-        // The id in the path of a started authorization is also the value of its cookie.
-        path: c.req.path.replace(/^(\/authorize)\/.*/, "$1/…"),
-        context,
-      });
-      access.status = c.res.status;
-      access.endedBy = "gateway";
-      access.ended();
-    };
+  #record(c: HostContext, status: number): void {
+    const { log, hostname } = this.#options;
+    const { context } = c.env;
+    // The id in the path of a started authorization is also the value of its cookie.
+    const path = c.req.path.replace(/^(\/authorize)\/.*/, "$1/…");
+    const access = new AccessRecord(log, { hostname, method: c.req.method, path, context });
+    access.status = status;
+    access.endedBy = "gateway";
+    access.ended();
   }
 }
 
 /** Any origin: what these endpoints give is given for credentials in the request itself, never for cookies. */
-const ALLOW_SCRIPTS: Middleware = cors({ origin: "*", exposeHeaders: ["WWW-Authenticate"], maxAge: 3600 });
+function allowScripts(headers: Headers): void {
+  headers.set("access-control-allow-origin", "*");
+  headers.set("access-control-expose-headers", "WWW-Authenticate, Retry-After");
+}
 
-const LIMIT_BODY: Middleware = bodyLimit({
-  maxSize: MAX_BODY_BYTES,
-  onError: () =>
-    Response.json({ error: "invalid_request", error_description: "the body is too large" }, { status: 413 }),
-});
-
-function onProtectedHosts(middleware: Middleware): Middleware {
-  return async (c, next) => {
-    if (c.env.context.hostConfig.auth_enabled) return await middleware(c, next);
-    await next();
-  };
+/** The answer to a preflight: any request header passes, they mean nothing here that a script could not send otherwise. */
+function preflight(c: HostContext, methods: readonly string[]): Response {
+  const asked = c.req.header("access-control-request-headers");
+  const headers = new Headers({
+    "access-control-allow-methods": methods.join(", "),
+    "access-control-max-age": String(PREFLIGHT_MAX_AGE),
+    vary: "Access-Control-Request-Headers",
+  });
+  if (asked !== undefined) headers.set("access-control-allow-headers", asked);
+  return new Response(null, { status: 204, headers });
 }
 
 function publicJson(document: object): Response {
   return Response.json(document, { headers: { "cache-control": `public, max-age=${METADATA_MAX_AGE}` } });
 }
 
-function wrongMethod(methods: string): Response {
-  return new Response(null, { status: 405, headers: { allow: methods } });
+function wrongMethod(handlers: Endpoint["handlers"]): Response {
+  const allow = "GET" in handlers ? ["HEAD", ...Object.keys(handlers)] : Object.keys(handlers);
+  return new Response(null, { status: 405, headers: { allow: allow.join(", ") } });
+}
+
+function tooLarge(): Response {
+  const body = { error: "invalid_request", error_description: "the body is too large" };
+  return Response.json(body, { status: 413 });
 }

@@ -40,6 +40,10 @@ export interface AuthorizationServerOptions {
 /** Seconds after which a client may try again when the store is away. */
 const RETRY_AFTER = "5";
 
+/** How ioredis and Redis say that they can't serve just now; anything else is a fault that waiting would not mend. */
+const STORE_ERRORS =
+  /^(?:Command timed out|Connection is closed|Stream isn't writeable|Socket timeout|Reached the max retries|LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|OOM)/;
+
 /** Seconds that metadata and keys may be kept: a rotation leaves the old key verifying for longer. */
 const METADATA_MAX_AGE = 300;
 
@@ -194,9 +198,10 @@ export class AuthorizationServer {
 
   #failed(error: unknown, c: HostContext): Response {
     const { redis, log, hostname, login } = this.#options;
-    const isStoreAway = redis.status !== "ready";
     const cause = error instanceof Error ? (error.cause ?? error) : error;
-    const message = `failed: ${cause instanceof Error ? cause.message : String(cause)}`;
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const isStoreAway = redis.status !== "ready" || STORE_ERRORS.test(text);
+    const message = `failed: ${text}`;
     const { id } = c.env.context;
     log.write({
       time: Date.now(),

@@ -102,6 +102,9 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** The engine's login session, which is not kept and so is not sent either. */
+export const SESSION_COOKIE = "__Secure-gatehouse-session";
+
 /** Headers of the engine's answer that are passed on; its CORS and type headers are ours to set. */
 const PASSED: readonly string[] = ["cache-control", "location", "set-cookie", "www-authenticate"];
 
@@ -110,9 +113,10 @@ export function toResponse(answer: EngineResponse, json?: Record<string, unknown
   const headers = new Headers();
   const given: OutgoingHttpHeaders = answer.getHeaders();
   for (const name of PASSED) {
-    const value = given[name];
-    for (const one of Array.isArray(value) ? value : value === undefined ? [] : [String(value)])
-      headers.append(name, one);
+    for (const value of [given[name] ?? []].flat()) {
+      if (name !== "set-cookie" || !String(value).startsWith(`${SESSION_COOKIE}=`))
+        headers.append(name, String(value));
+    }
   }
   const isEmpty = answer.statusCode === 204 || headers.has("location") || (json ?? answer.json) === undefined;
   if (isEmpty) return new Response(null, { status: answer.statusCode, headers });

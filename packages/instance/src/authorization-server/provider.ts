@@ -12,7 +12,7 @@ import type { SigningKeys } from "../oauth/signing-key.ts";
 import { accountOf, findAccount, tokenPayload } from "./account.ts";
 import { compareSecrets } from "./client-adapter.ts";
 import type { DocumentFetcher } from "./document-fetch.ts";
-import { EngineRequest } from "./engine-exchange.ts";
+import { EngineRequest, SESSION_COOKIE } from "./engine-exchange.ts";
 import { nowSeconds, type OAuthStore } from "./oauth-store.ts";
 import type { Login } from "./pending-login.ts";
 import { redisAdapters } from "./redis-adapter.ts";
@@ -223,19 +223,19 @@ function resourceIndicators({ origin, hostConfig, store }: ProviderOptions) {
   };
 }
 
+/** Name of the cookie that binds a consent page to the browser that started its authorization. */
+export const INTERACTION_COOKIE = "__Secure-gatehouse-interaction";
+
 /** `__Secure-` and not `__Host-`: the engine's cookies are good for one path each, the one that may use them. */
 const COOKIES: NonNullable<Configuration["cookies"]> = {
   names: {
-    session: "__Secure-gatehouse-session",
-    interaction: "__Secure-gatehouse-interaction",
+    session: SESSION_COOKIE,
+    interaction: INTERACTION_COOKIE,
     resume: "__Secure-gatehouse-resume",
   },
   short: { httpOnly: true, sameSite: "lax", signed: false },
   long: { httpOnly: true, sameSite: "lax", signed: false },
 };
-
-/** Name of the cookie that binds a consent page to the browser that started its authorization. */
-export const INTERACTION_COOKIE = "__Secure-gatehouse-interaction";
 
 /** Consent and login are asked at every authorization: approval once given must not be used by whoever comes next. */
 const ASK_ALWAYS = new interactionPolicy.Prompt(

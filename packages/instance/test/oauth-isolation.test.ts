@@ -47,7 +47,9 @@ describe("one store, two hosts: nothing of one is worth anything on the other", 
   });
 
   test("keys: each host has its own", async () => {
-    const keys = await Promise.all([mine, other].map(async (host) => (await host.request("/jwks")).json["keys"][0].n));
+    const keys = await Promise.all(
+      [mine, other].map(async (host) => (await host.request("/jwks")).json["keys"][0].n),
+    );
     expect(keys[0]).not.toBe(keys[1]);
   });
 });
@@ -81,7 +83,9 @@ describe("a started authorization belongs to the browser that started it", () =>
     const resume = new URL(finished.headers.location ?? "").pathname;
     const stranger = await new Browser(mine).get(resume);
     expect([stranger.status, stranger.headers.location]).toEqual([400, undefined]);
-    expect((await browser.get(resume)).headers.location).toMatch(/^https:\/\/client\.example\/callback\?code=/);
+    expect((await browser.get(resume)).headers.location).toMatch(
+      /^https:\/\/client\.example\/callback\?code=/,
+    );
     expect((await browser.get(resume)).headers.location).toBeUndefined();
   });
 

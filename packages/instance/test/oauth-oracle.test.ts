@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Browser, Harness } from "./support/authorization-server-harness.ts";
 
 let host: Harness;
-let options: { [oauth.customFetch]: (url: string, init: oauth.CustomFetchOptions<string, unknown>) => Promise<Response> };
+let options: {
+  [oauth.customFetch]: (url: string, init: oauth.CustomFetchOptions<string, unknown>) => Promise<Response>;
+};
 beforeAll(async () => {
   host = await Harness.start();
   // The oracle insists on https; the server under test stands behind TLS that other code ends.
@@ -70,28 +72,61 @@ describe("a strict client (oauth4webapi) agrees with every answer", () => {
         options,
       );
       const client = await oauth.processDynamicClientRegistrationResponse(registration);
-      const secret = String(client["client_secret"]);
-      const auth = { none: oauth.None(), client_secret_post: oauth.ClientSecretPost(secret), client_secret_basic: oauth.ClientSecretBasic(secret) }[method];
+      const { client_secret: given } = client;
+      const secret = typeof given === "string" ? given : "";
+      const auth = {
+        none: oauth.None(),
+        client_secret_post: oauth.ClientSecretPost(secret),
+        client_secret_basic: oauth.ClientSecretBasic(secret),
+      }[method];
 
       const { params, verifier } = await authorize(as, client);
-      const tokenResponse = await oauth.authorizationCodeGrantRequest(as, client, auth, params, REDIRECT_URI, verifier, options);
+      const tokenResponse = await oauth.authorizationCodeGrantRequest(
+        as,
+        client,
+        auth,
+        params,
+        REDIRECT_URI,
+        verifier,
+        options,
+      );
       const tokens = await oauth.processAuthorizationCodeResponse(as, client, tokenResponse);
       expect(tokens.token_type).toBe("bearer");
 
-      const request = new Request(`${host.origin}/mcp`, { headers: { authorization: `Bearer ${tokens.access_token}` } });
+      const request = new Request(`${host.origin}/mcp`, {
+        headers: { authorization: `Bearer ${tokens.access_token}` },
+      });
       const claims = await oauth.validateJwtAccessToken(as, request, `${host.origin}/mcp`, options);
       expect(claims).toMatchObject({ sub: "octocat", client_id: client.client_id });
       await expect(
         oauth.validateJwtAccessToken(as, request, "https://other.example/mcp", options),
       ).rejects.toThrow(/aud/);
 
-      const refreshResponse = await oauth.refreshTokenGrantRequest(as, client, auth, String(tokens.refresh_token), options);
+      const refreshResponse = await oauth.refreshTokenGrantRequest(
+        as,
+        client,
+        auth,
+        String(tokens.refresh_token),
+        options,
+      );
       const refreshed = await oauth.processRefreshTokenResponse(as, client, refreshResponse);
       expect(refreshed.refresh_token).not.toBe(tokens.refresh_token);
 
-      const introspection = await oauth.introspectionRequest(as, client, auth, refreshed.access_token, options);
+      const introspection = await oauth.introspectionRequest(
+        as,
+        client,
+        auth,
+        refreshed.access_token,
+        options,
+      );
       expect((await oauth.processIntrospectionResponse(as, client, introspection)).active).toBe(true);
-      const revocation = await oauth.revocationRequest(as, client, auth, String(refreshed.refresh_token), options);
+      const revocation = await oauth.revocationRequest(
+        as,
+        client,
+        auth,
+        String(refreshed.refresh_token),
+        options,
+      );
       await oauth.processRevocationResponse(revocation);
       const after = await oauth.introspectionRequest(as, client, auth, refreshed.access_token, options);
       expect((await oauth.processIntrospectionResponse(as, client, after)).active).toBe(false);

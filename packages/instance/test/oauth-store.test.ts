@@ -148,7 +148,13 @@ describe("deletion from the command line's side", () => {
     expect(await host.server.deleteClient(id)).toBe(true);
     expect(await host.server.deleteClient(id)).toBe(false);
     expect(await host.redis.exists(clientKey(id))).toBe(0);
-    for (const pattern of ["oauth:token:*", "oauth:refresh:*", "oauth:grant*", "oauth:identity:*", "oauth:client-grants:*"]) {
+    for (const pattern of [
+      "oauth:token:*",
+      "oauth:refresh:*",
+      "oauth:grant*",
+      "oauth:identity:*",
+      "oauth:client-grants:*",
+    ]) {
       expect(await host.redis.keys(pattern)).toEqual([]);
     }
   });

@@ -46,7 +46,7 @@ describe("signing keys", () => {
     const { active, text } = await openSigningKeys(one);
     expect(text).not.toContain("PRIVATE KEY");
     const { d = "" } = active.privateKey.export({ format: "jwk" });
-    expect(text).not.toContain(String(d));
+    expect(text).not.toContain(d);
   });
 
   test("of another hostname, or sealed with another secret, are refused and never replaced", async () => {

@@ -5,7 +5,8 @@ import { AddressList, canonicalIp } from "@gatehouse/shared/address";
 
 /**
  * Addresses that are never a client's metadata server: IANA's special-purpose registries (RFC 6890 and later), multicast, and the
- * prefixes that carry an IPv4 address inside IPv6, behind which any of the others could hide.
+ * prefixes that carry an IPv4 address inside IPv6, behind which any of the others could hide. IPv4-mapped addresses are missing
+ * because they are looked up as the IPv4 address they are.
  */
 const SPECIAL_PURPOSE = [
   "0.0.0.0/8",
@@ -26,7 +27,6 @@ const SPECIAL_PURPOSE = [
   "203.0.113.0/24",
   "224.0.0.0/3",
   "::/96",
-  "::ffff:0:0/96",
   "64:ff9b::/96",
   "64:ff9b:1::/48",
   "100::/64",

@@ -35,6 +35,8 @@ export interface PageProblem {
 export class EngineRequest extends IncomingMessage {
   readonly trace: Trace;
   readonly presentedToken: string | undefined;
+  /** Metadata documents that this request had fetched: a failure is not asked for again. */
+  readonly fetched = new Set<string>();
   /** Who stands behind the code of this request, read before the code is consumed: a replay may revoke it a moment later. */
   granted: { readonly grantId: string; readonly identity: GrantedIdentity } | undefined;
   /** Set by the engine's error page hook; the page itself is made outside. */

@@ -190,7 +190,12 @@ function features(options: ProviderOptions): Configuration["features"] {
     clientIdMetadataDocument: {
       enabled: true,
       ack: "draft-02",
-      allowFetch: async (_context: unknown, clientId: string) => documents.mayFetch(clientId),
+      allowFetch: async ({ req }: KoaContextWithOIDC, clientId: string) => {
+        // The engine looks for the client once more when it reports that there is none.
+        if (!(req instanceof EngineRequest) || req.fetched.has(clientId)) return false;
+        req.fetched.add(clientId);
+        return documents.mayFetch(clientId);
+      },
       allowClient: async () => true,
       // Every token request looks at the document: a client must not fail because its site is away for a moment.
       cacheDuration: { min: 300, max: 86_400 },

@@ -168,6 +168,57 @@ describe("what real clients register", () => {
   });
 });
 
+describe("what real clients send to /authorize", () => {
+  test("the MCP SDK: offline_access and prompt=consent, which change nothing here", async () => {
+    const { end, form } = await host.code({ parameters: { scope: "mcp offline_access", prompt: "consent" } });
+    expect(end.params.get("code")).toBeTruthy();
+    expect(host.login.seen?.requestedScopes).toEqual(["mcp"]);
+    expect((await host.post("/token", form)).json["refresh_token"]).toBeTruthy();
+  });
+
+  test("nothing at all for scope and resource, as the conformance suite does", async () => {
+    const { end, form } = await host.code();
+    expect(end.params.get("code")).toBeTruthy();
+    expect(host.login.seen).toMatchObject({ requestedScopes: undefined, resources: [`${host.origin}/mcp`] });
+    expect((await host.post("/token", form)).status).toBe(200);
+  });
+
+  test("parameters of OpenID Connect and unknown ones are ignored (RFC 6749 section 3.1)", async () => {
+    const { end } = await host.code({
+      parameters: {
+        nonce: "n",
+        max_age: "0",
+        claims: "{}",
+        acr_values: "1",
+        login_hint: "x",
+        requested_scope: "admin",
+      },
+    });
+    expect(end.params.get("code")).toBeTruthy();
+    expect(host.login.seen?.requestedScopes).toBeUndefined();
+  });
+
+  test("no redirect URI where only one is registered (OAuth 2.1 section 4.1.1)", async () => {
+    const client = await host.register({
+      redirect_uris: ["https://client.example/cb"],
+      token_endpoint_auth_method: "none",
+    });
+    const { end, form } = await host.code({ client, parameters: { redirect_uri: "" } });
+    expect(end.location?.href.startsWith("https://client.example/cb?code=")).toBe(true);
+    expect(host.login.seen?.redirectHost).toBe("client.example");
+    const { redirect_uri: _omitted, ...rest } = form;
+    expect((await host.post("/token", rest)).status).toBe(200);
+  });
+
+  test("an unknown client, or a redirect URI that is not registered, gets a page and no redirect", async () => {
+    const { end } = await host.code({ parameters: { client_id: "client_nobody" } });
+    expect([end.location, end.answer.status]).toEqual([undefined, 400]);
+    expect(end.answer.text).toMatch(/^page: invalid_client/);
+    const other = await host.code({ parameters: { redirect_uri: "https://evil.example/cb" } });
+    expect([other.end.location, other.end.answer.status]).toEqual([undefined, 400]);
+  });
+});
+
 describe("client authentication at the token endpoint", () => {
   test.each(["client_secret_post", "client_secret_basic"])(
     "a secret registered for %s is taken in body and header alike",

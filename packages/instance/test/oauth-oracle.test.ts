@@ -73,7 +73,8 @@ describe("a strict client (oauth4webapi) agrees with every answer", () => {
       );
       const client = await oauth.processDynamicClientRegistrationResponse(registration);
       const { client_secret: given } = client;
-      const secret = typeof given === "string" ? given : "";
+      expect(typeof given).toBe(method === "none" ? "undefined" : "string");
+      const secret = typeof given === "string" ? given : "none";
       const auth = {
         none: oauth.None(),
         client_secret_post: oauth.ClientSecretPost(secret),

@@ -23,6 +23,8 @@ export function certificateKey(hostname: Hostname): string {
 export const OAUTH_PREFIX = "oauth:";
 /** Prefix of the access-token records; the protected resource tracks it as a whole. */
 export const TOKEN_PREFIX = "oauth:token:";
+/** Prefix of the client records; the protected resource tracks it as a whole, because tokens end with their client. */
+export const CLIENT_PREFIX = "oauth:client:";
 
 /**
  * Returns what a bearer value (code, refresh token, secret, cookie) is stored under: its SHA-256 in base64url. The values have
@@ -34,7 +36,7 @@ export function bearerHash(value: string): string {
 
 /** Key of a registered client (JSON, `ClientRecord`). */
 export function clientKey(clientId: string): string {
-  return `oauth:client:${clientId}`;
+  return CLIENT_PREFIX + clientId;
 }
 
 /** Key of an access token (JSON, `TokenRecord`), by its `jti`; never the token. */

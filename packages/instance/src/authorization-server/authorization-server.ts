@@ -177,6 +177,7 @@ export class AuthorizationServer {
         return;
       }
       const response = await this.#answer(endpoint, c);
+      response.headers.set("x-content-type-options", "nosniff");
       if (endpoint.forScripts) allowScripts(response.headers);
       this.#record(c, response.status);
       return response;

@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
-import { z } from "zod";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { clientRecordSchema } from "@gatehouse/shared/client-record";
+import { identityRecordSchema, type IdentityRecord } from "@gatehouse/shared/identity-record";
 import { readRecord, updateRecord } from "@gatehouse/shared/oauth-record";
 import {
   clientGrantsKey,
@@ -24,20 +24,6 @@ export interface OAuthStoreOptions {
   readonly sealing: SealingKeys;
   readonly lifetimes: Lifetimes;
 }
-
-const identitySchema = z.object({
-  hostname: z.string(),
-  uid: z.string(),
-  login: z.string(),
-  email: z.string().nullable(),
-  email_verified: z.boolean(),
-  organisations: z.array(z.string()),
-  teams: z.array(z.string()),
-  /** Unix seconds. */
-  checked_at: z.number(),
-  /** Sealed under the record's key. */
-  membership_token: z.string().optional(),
-});
 
 /**
  * What several endpoints and engine models share about the records of one hostname. A record that ends with a grant is written
@@ -103,7 +89,7 @@ export class OAuthStore {
 
   #identityRecord(grantId: string, { identity, membershipToken, checkedAt }: GrantedIdentity): string {
     const key = grantIdentityKey(grantId);
-    const record: z.infer<typeof identitySchema> = {
+    const record: IdentityRecord = {
       hostname: this.hostname,
       uid: identity.uid,
       login: identity.login,
@@ -119,7 +105,10 @@ export class OAuthStore {
 
   async findIdentity(grantId: string): Promise<GrantedIdentity | undefined> {
     const key = grantIdentityKey(grantId);
-    const stored = await readRecord(this.redis, key, { hostname: this.hostname, schema: identitySchema });
+    const stored = await readRecord(this.redis, key, {
+      hostname: this.hostname,
+      schema: identityRecordSchema,
+    });
     if (stored === undefined) return undefined;
     const { value } = stored;
     const sealed = value.membership_token;

@@ -6,7 +6,9 @@ import {
   type IncomingHttpHeaders,
   type IncomingMessage,
   type Server,
+  type ServerResponse,
 } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
@@ -112,6 +114,8 @@ export class Harness {
   readonly secret: string;
   readonly server: AuthorizationServer;
   config: HostConfig;
+  /** What answers requests, for servers of another protocol. */
+  readonly listener: Listener;
   readonly #http: Server;
   readonly #ownsStore: boolean;
 
@@ -125,6 +129,7 @@ export class Harness {
     secret: string;
     server: AuthorizationServer;
     http: Server;
+    listener: Listener;
     ownsStore: boolean;
     holder: { harness?: Harness; config: HostConfig };
   }) {
@@ -138,6 +143,7 @@ export class Harness {
     this.server = parts.server;
     this.config = parts.holder.config;
     this.#http = parts.http;
+    this.listener = parts.listener;
     this.#ownsStore = parts.ownsStore;
     parts.holder.harness = this;
   }
@@ -166,7 +172,10 @@ export class Harness {
       login,
       ...options.options,
     });
-    const http = await serve(server, current);
+    const listener = listenerFor(server, current);
+    const http = createServer(listener);
+    http.listen(0, "127.0.0.1");
+    await once(http, "listening");
     return new Harness({
       origin,
       hostname: name,
@@ -177,6 +186,7 @@ export class Harness {
       secret,
       server,
       http,
+      listener,
       holder,
       ownsStore: options.redis === undefined,
     });
@@ -364,7 +374,12 @@ export function hostConfig(fields: Record<string, unknown> = {}): HostConfig {
   return parsed.config;
 }
 
-async function serve(server: AuthorizationServer, config: () => HostConfig): Promise<Server> {
+type Listener = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+) => void;
+
+function listenerFor(server: AuthorizationServer, config: () => HostConfig): Listener {
   const app: App = new Hono();
   server.routes(app);
   app.all("*", (c) => c.text("upstream", 418));
@@ -387,8 +402,5 @@ async function serve(server: AuthorizationServer, config: () => HostConfig): Pro
     },
     { overrideGlobalObjects: false, autoCleanupIncoming: false },
   );
-  const http = createServer((request, response) => void listener(request, response));
-  http.listen(0, "127.0.0.1");
-  await once(http, "listening");
-  return http;
+  return (request, response) => void listener(request, response);
 }

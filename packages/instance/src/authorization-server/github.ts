@@ -30,7 +30,10 @@ const errorSchema = z.object({ error: z.string() });
 const userSchema = z.object({
   id: z.int().positive(),
   // Wider than GitHub's own rule (enterprise users have an underscore), yet nothing that could break a header.
-  login: z.string().regex(/^[\w.-]+(?:\[bot\])?$/).max(100),
+  login: z
+    .string()
+    .regex(/^[\w.-]+(?:\[bot\])?$/)
+    .max(100),
 });
 const emailsSchema = z.array(z.object({ email: z.string(), primary: z.boolean(), verified: z.boolean() }));
 const organisationSchema = z.object({ login: z.string() });
@@ -103,7 +106,11 @@ export class GitHub implements IdentityProvider {
   }
 
   /** The token endpoint says most errors with status 200. */
-  async #exchange({ params, redirectUri, codeVerifier }: LoginTrip & { params: URLSearchParams }): Promise<string> {
+  async #exchange({
+    params,
+    redirectUri,
+    codeVerifier,
+  }: LoginTrip & { params: URLSearchParams }): Promise<string> {
     const code = params.get("code");
     if (code === null) throw new IdentityProviderError("refused", "the callback has no code");
     const { status, json } = await this.#http.request(`${this.#place.url}/login/oauth/access_token`, {

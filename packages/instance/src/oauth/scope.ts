@@ -9,7 +9,7 @@ const SCOPE_LISTS = [
 ] as const satisfies readonly (readonly [string, keyof HostConfig])[];
 
 /** Entries of one meaning; anything else is a bare login. */
-const PREFIXED = /^(id|org|team|email):(.*)$/s;
+const PREFIXED = /^(?<kind>id|org|team|email):(?<value>.*)$/s;
 
 /**
  * True when `auth_required_users` admits this person (contract section 4). An empty list admits nobody, `*` everyone who comes
@@ -41,7 +41,10 @@ export function scopesFor(
 }
 
 /** Returns the scopes that an authorization can lead to, for whoever logs in: what a consent page must name. */
-export function offeredScopes(config: HostConfig, requested: readonly string[] | undefined): readonly string[] {
+export function offeredScopes(
+  config: HostConfig,
+  requested: readonly string[] | undefined,
+): readonly string[] {
   const given = SCOPE_LISTS.filter(
     ([scope, list]) => config.auth_allowed_scopes.includes(scope) && config[list].length > 0,
   ).map(([scope]) => scope);
@@ -58,7 +61,9 @@ export function isNamedByLogin(config: HostConfig, identity: Identity): boolean 
 
 /** True when a list names an organisation or a team, so that the provider has to be asked for them. */
 export function needsMembership(config: HostConfig): boolean {
-  return config.identity_provider === "github" && everyList(config).some((entry) => /^(?:org|team):/.test(entry));
+  return (
+    config.identity_provider === "github" && everyList(config).some((entry) => /^(?:org|team):/.test(entry))
+  );
 }
 
 function narrowed(
@@ -82,7 +87,7 @@ function matchesAny(config: HostConfig, entries: readonly string[], identity: Id
 }
 
 function matches(entry: string, identity: Identity, provider: HostConfig["identity_provider"]): boolean {
-  const [, kind, value = ""] = PREFIXED.exec(entry) ?? [];
+  const { kind = "login", value = entry } = PREFIXED.exec(entry)?.groups ?? {};
   switch (kind) {
     case "id":
       return identity.uid === `${provider}:${value}`;
@@ -100,7 +105,7 @@ function matches(entry: string, identity: Identity, provider: HostConfig["identi
       );
     default:
       // Names that a generic provider gives are chosen by its users.
-      return provider === "github" && isSameText(identity.login, entry);
+      return provider === "github" && isSameText(identity.login, value);
   }
 }
 

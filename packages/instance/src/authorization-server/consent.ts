@@ -1,0 +1,155 @@
+import { needsMembership, offeredScopes } from "../oauth/scope.ts";
+import type { HostContext } from "./endpoints.ts";
+import { readForm } from "./form-body.ts";
+import { IdentityProviderError, type IdentityProvider } from "./identity-provider.ts";
+import type { IdentityProviders } from "./identity-providers.ts";
+import type { LoginBinding } from "./login-binding.ts";
+import type { LoginLog } from "./login-log.ts";
+import { consentPage } from "./pages/consent-page.ts";
+import { seeOther } from "./pages/page.ts";
+import {
+  FORGED_FORM,
+  LOGIN_GONE,
+  LOGIN_NOT_SET_UP,
+  LOGIN_UNAVAILABLE,
+  problemPage,
+} from "./pages/problem-page.ts";
+import type { PendingLogin, PendingLogins } from "./pending-login.ts";
+import { randomValue, type SentLogins } from "./sent-login.ts";
+
+export interface ConsentOptions {
+  readonly hostname: string;
+  readonly origin: string;
+  readonly pending: PendingLogins;
+  readonly providers: IdentityProviders;
+  readonly binding: LoginBinding;
+  readonly sent: SentLogins;
+  readonly log: LoginLog;
+}
+
+/** The consent page, and what follows from its answer. Until it is approved nothing is kept and the provider knows nothing. */
+export class Consent {
+  readonly #options: ConsentOptions;
+
+  constructor(options: ConsentOptions) {
+    this.#options = options;
+  }
+
+  /** `GET /interaction/{uid}`. */
+  async show(c: HostContext): Promise<Response> {
+    const pending = await this.#find(c);
+    if (pending === undefined) return problemPage(LOGIN_GONE);
+    const { hostConfig } = c.env.context;
+    const provider = this.#options.providers.of(hostConfig);
+    if (provider === undefined) return this.#notSetUp(c, pending);
+    return consentPage({
+      pending,
+      hostname: this.#options.hostname,
+      scopes: offeredScopes(hostConfig, pending.requestedScopes),
+      providerTitle: provider.title,
+      ...this.#options.binding.bindForm(c, pending.uid),
+    });
+  }
+
+  /** `POST /interaction/{uid}`: the form of the page comes back. */
+  async decide(c: HostContext): Promise<Response> {
+    const pending = await this.#find(c);
+    if (pending === undefined) return problemPage(LOGIN_GONE);
+    const form = await readForm(c);
+    if (!this.#isOurForm(c, pending.uid, form)) {
+      this.#record(c, pending, {
+        level: "warn",
+        event: "consent_refused",
+        message: "a consent form did not come from our page",
+      });
+      return problemPage(FORGED_FORM);
+    }
+    const choice = form.get("choice");
+    if (choice === "approve" || choice === "approve_other_account")
+      return await this.#send(c, pending, { chooseAccount: choice === "approve_other_account" });
+    this.#record(c, pending, { level: "info", event: "consent_refused", message: "the person declined" });
+    const location = await this.#options.pending.refuse(pending.uid, {
+      error: "access_denied",
+      description: "the request was declined",
+    });
+    return seeOther(location);
+  }
+
+  async #find(c: HostContext): Promise<PendingLogin | undefined> {
+    return await this.#options.pending.find(c.req.param("uid") ?? "", c.req.header("cookie"));
+  }
+
+  /** A browser says where a form came from; what is no browser may leave that out, but has no cookie of anybody's either. */
+  #isOurForm(c: HostContext, uid: string, form: URLSearchParams): boolean {
+    const origin = c.req.header("origin");
+    if (origin !== undefined && origin !== this.#options.origin) return false;
+    return this.#options.binding.isFormBound(c, uid, form.get("csrf_token") ?? "");
+  }
+
+  /** Approved: only now is there a `state`, kept for one use and tied to this browser. */
+  async #send(c: HostContext, pending: PendingLogin, choice: { chooseAccount: boolean }): Promise<Response> {
+    const { hostConfig } = c.env.context;
+    const { origin, providers, sent, binding } = this.#options;
+    const provider = providers.of(hostConfig);
+    if (provider === undefined) return this.#notSetUp(c, pending);
+    const trip = {
+      state: randomValue(),
+      codeVerifier: randomValue(),
+      redirectUri: `${origin}/callback`,
+      needsMembership: needsMembership(hostConfig),
+      ...choice,
+    };
+    const location = await this.#begin(c, { provider, trip, pending });
+    if (location instanceof Response) return location;
+    await sent.keep(trip.state, {
+      uid: pending.uid,
+      clientId: pending.client.id,
+      requestedScopes: pending.requestedScopes,
+      provider: provider.name,
+      codeVerifier: trip.codeVerifier,
+      needsMembership: trip.needsMembership,
+    });
+    this.#record(c, pending, {
+      level: "info",
+      event: "consent_given",
+      message: `consent given, on to ${provider.title}`,
+    });
+    return seeOther(location, [binding.bindState(trip.state)]);
+  }
+
+  /** A provider that is away leaves the page as it is: sending the form again is all it takes. */
+  async #begin(
+    c: HostContext,
+    {
+      provider,
+      trip,
+      pending,
+    }: { provider: IdentityProvider; trip: Parameters<IdentityProvider["begin"]>[0]; pending: PendingLogin },
+  ): Promise<URL | Response> {
+    try {
+      return await provider.begin(trip);
+    } catch (error) {
+      if (!(error instanceof IdentityProviderError)) throw error;
+      this.#record(c, pending, {
+        level: "error",
+        event: "provider_failed",
+        message: `${provider.title} failed: ${error.message}`,
+      });
+      return problemPage(error.kind === "misconfigured" ? LOGIN_NOT_SET_UP : LOGIN_UNAVAILABLE);
+    }
+  }
+
+  #notSetUp(c: HostContext, pending: PendingLogin): Response {
+    const message = `nobody can log in: neither the host config nor the process has an application at ${c.env.context.hostConfig.identity_provider}`;
+    this.#record(c, pending, { level: "error", event: "provider_failed", message });
+    return problemPage(LOGIN_NOT_SET_UP);
+  }
+
+  #record(
+    c: HostContext,
+    { client }: PendingLogin,
+    step: Omit<Parameters<LoginLog["write"]>[1], "clientId" | "identity">,
+  ): void {
+    this.#options.log.write(c, { ...step, clientId: client.id });
+  }
+}

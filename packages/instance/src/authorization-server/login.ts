@@ -1,0 +1,148 @@
+import type { Redis } from "ioredis";
+import type { HostConfig } from "@gatehouse/shared/host-config";
+import type { Hostname } from "@gatehouse/shared/hostname";
+import type { RecordLog } from "@gatehouse/shared/log-record";
+import type { SealingKeys } from "@gatehouse/shared/sealing";
+import { AccessRecord } from "../access-log.ts";
+import type { App } from "../app.ts";
+import type { GrantedIdentity } from "../oauth/identity.ts";
+import { DEFAULT_LIFETIMES } from "../oauth/lifetimes.ts";
+import { UserPins } from "../oauth/user-pin.ts";
+import { Callback } from "./callback.ts";
+import { Consent } from "./consent.ts";
+import { BodyTooLarge, type HostContext } from "./endpoints.ts";
+import type { PageProblem } from "./engine-exchange.ts";
+import type { GitHubSettings } from "./github-options.ts";
+import { IdentityProviders } from "./identity-providers.ts";
+import { LoginBinding } from "./login-binding.ts";
+import { LoginLog } from "./login-log.ts";
+import {
+  LOGIN_FAILED,
+  LOGIN_GONE,
+  LOGIN_UNAVAILABLE,
+  problemPage,
+  protocolProblemPage,
+} from "./pages/problem-page.ts";
+import {
+  PendingLoginGone,
+  type Login,
+  type PendingLogins,
+  type Reassessment as Left,
+} from "./pending-login.ts";
+import type { ProviderHttpOptions } from "./provider-http.ts";
+import { Reassessment } from "./reassessment.ts";
+import { SentLogins } from "./sent-login.ts";
+import { isStoreAway } from "./store-errors.ts";
+
+export interface ProviderLoginOptions {
+  readonly hostname: Hostname;
+  /** `https://HOST`, with the port where that is not 443; no trailing slash. */
+  readonly origin: string;
+  readonly hostConfig: () => HostConfig;
+  readonly redis: Redis;
+  /** Root keys, or this hostname's own. */
+  readonly sealing: SealingKeys;
+  readonly log: RecordLog;
+  readonly github: GitHubSettings;
+  /** How the identity provider is spoken to. */
+  readonly http?: ProviderHttpOptions;
+  /** Seconds from consent to callback. Default 600. */
+  readonly seconds?: number;
+}
+
+type Handler = (c: HostContext) => Promise<Response>;
+
+/** The login of a host: consent, then its identity provider, then the lists of its config. */
+export class ProviderLogin implements Login {
+  readonly #options: ProviderLoginOptions;
+  readonly #providers: IdentityProviders;
+  readonly #binding: LoginBinding;
+  readonly #sent: SentLogins;
+  readonly #pins: UserPins;
+  readonly #log: LoginLog;
+  readonly #reassessment: Reassessment;
+
+  /** @throws {TypeError} when the sealing keys are another hostname's. */
+  constructor(options: ProviderLoginOptions) {
+    const { hostname, redis, hostConfig } = options;
+    const seconds = options.seconds ?? DEFAULT_LIFETIMES.pendingLogin;
+    const sealing = options.sealing.forHostname(hostname);
+    if (sealing === undefined) throw new TypeError(`the sealing keys are not those of ${hostname}`);
+    this.#options = options;
+    this.#providers = new IdentityProviders(options.github, options.http);
+    this.#binding = new LoginBinding(sealing, seconds);
+    this.#sent = new SentLogins({ redis, hostname, sealing, seconds });
+    this.#pins = new UserPins(redis, hostname);
+    this.#log = new LoginLog(options.log, hostname);
+    this.#reassessment = new Reassessment({
+      hostConfig,
+      providers: this.#providers,
+      pins: this.#pins,
+      log: this.#log,
+    });
+  }
+
+  routes(app: App, pending: PendingLogins): void {
+    const { hostname, origin } = this.#options;
+    const shared = {
+      hostname,
+      origin,
+      pending,
+      providers: this.#providers,
+      binding: this.#binding,
+      sent: this.#sent,
+      pins: this.#pins,
+      log: this.#log,
+    };
+    const consent = new Consent(shared);
+    const callback = new Callback(shared);
+    this.#mount(app, "/interaction/:uid", { GET: (c) => consent.show(c), POST: (c) => consent.decide(c) });
+    // Programs that look ahead at links ask with HEAD, and a callback can be asked for once.
+    this.#mount(app, "/callback", { GET: (c) => callback.finish(c) });
+  }
+
+  async reassess(granted: GrantedIdentity): Promise<Left | undefined> {
+    return await this.#reassessment.of(granted);
+  }
+
+  errorPage(problem: PageProblem): Response {
+    return protocolProblemPage(problem);
+  }
+
+  /** Serves a path on protected hosts, with one record for each request; on open ones the path is the upstream's. */
+  #mount(app: App, path: string, handlers: Readonly<Record<string, Handler>>): void {
+    app.all(path, async (c, next) => {
+      const { context } = c.env;
+      if (!context.hostConfig.auth_enabled) {
+        await next();
+        return;
+      }
+      const handler = handlers[c.req.method];
+      const response = handler === undefined ? wrongMethod(handlers) : await this.#answer(handler, c);
+      const { log, hostname } = this.#options;
+      // The id in the path of a consent page is also the value of a cookie.
+      const recorded = c.req.path.replace(/^(\/interaction)\/.*/, "$1/…");
+      const access = new AccessRecord(log, { hostname, method: c.req.method, path: recorded, context });
+      access.status = response.status;
+      access.endedBy = "gateway";
+      access.ended();
+      return response;
+    });
+  }
+
+  async #answer(handler: Handler, c: HostContext): Promise<Response> {
+    try {
+      return await handler(c);
+    } catch (error) {
+      if (error instanceof PendingLoginGone) return problemPage(LOGIN_GONE);
+      if (error instanceof BodyTooLarge) return new Response(null, { status: 413 });
+      const message = `login failed: ${error instanceof Error ? error.message : String(error)}`;
+      this.#log.write(c, { level: "error", event: "oauth_failed", message });
+      return problemPage(isStoreAway(this.#options.redis, error) ? LOGIN_UNAVAILABLE : LOGIN_FAILED);
+    }
+  }
+}
+
+function wrongMethod(handlers: Readonly<Record<string, Handler>>): Response {
+  return new Response(null, { status: 405, headers: { allow: Object.keys(handlers).join(", ") } });
+}

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { clientKey } from "@gatehouse/shared/redis-keys";
 import { renderRecord } from "@gatehouse/shared/log-record";
@@ -136,7 +137,7 @@ describe("the store away", () => {
       await host.store.kill("SIGCONT");
     }
     const deadline = Date.now() + 10_000;
-    while (host.redis.status !== "ready" && Date.now() < deadline) await new Promise(setImmediate);
+    while (host.redis.status !== "ready" && Date.now() < deadline) await delay(5);
     expect((await host.register(PUBLIC_CLIENT)).status).toBe(201);
   });
 });

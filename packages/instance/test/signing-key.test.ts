@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 import { decodeProtectedHeader } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
@@ -11,6 +12,7 @@ import {
   type SigningKeyPlace,
 } from "@gatehouse/shared/signing-key-record";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
+import { FollowedKeys } from "../src/followed-keys.ts";
 import { SigningKeyRing } from "../src/oauth/signing-key.ts";
 import { Harness, hostname } from "./support/authorization-server-harness.ts";
 
@@ -25,6 +27,14 @@ afterAll(async () => {
   await closeRedis(redis);
   await store.stop();
 });
+
+async function until(isTrue: () => boolean): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!isTrue()) {
+    if (Date.now() > deadline) throw new Error("not within ten seconds");
+    await delay(5);
+  }
+}
 
 function place(name: string, secret = newSecretKey()): SigningKeyPlace {
   const host = hostname(name);
@@ -101,18 +111,31 @@ describe("signing keys", () => {
 describe("a rotation under way", () => {
   test("old tokens go on being known, new ones carry the new key", async () => {
     const host = await Harness.start();
+    const followed = new FollowedKeys({
+      url: host.store.url,
+      hostname: host.hostname,
+      log: { write: () => undefined, isEnabled: () => false },
+      keys: new Map([[host.server.signingKeys.key, (text) => host.server.signingKeysTold(text)]]),
+    });
+    followed.start();
+    await followed.whenRead;
     const flow = await host.tokens();
     const old = flow.answer.json["access_token"];
     const sealing = SealingKeys.parse(host.secret, [])?.forHostname(host.hostname);
     if (sealing === undefined) throw new TypeError("bad secret");
     const kid = await rotateSigningKeys({ redis: host.redis, hostname: host.hostname, sealing }, 1800);
-    host.server.signingKeys.told(await host.redis.get(signingKeyKey(host.hostname)));
+    await until(() => host.server.signingKeys.current.active.kid === kid);
     const { client_id = "" } = flow.form;
     expect((await host.post("/introspect", { client_id, token: old })).json["active"]).toBe(true);
     const refreshed = await host.post("/token", flow.refresh(flow.answer.json["refresh_token"]));
     expect(decodeProtectedHeader(refreshed.json["access_token"]).kid).toBe(kid);
     expect((await host.request("/jwks")).json["keys"]).toHaveLength(2);
     expect(host.records.map(({ event }) => event)).toContain("signing_key_changed");
+    // A document that can't be used is said once and changes nothing.
+    await host.redis.set(signingKeyKey(host.hostname), "{}");
+    await until(() => host.records.some(({ event }) => event === "signing_key_bad"));
+    expect(host.server.signingKeys.current.active.kid).toBe(kid);
+    await followed.close();
     await host.stop();
   });
 });

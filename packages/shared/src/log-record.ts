@@ -48,6 +48,7 @@ export const EVENTS = [
   "token_revoked",
   "grant_revoked",
   "signing_key_changed",
+  "signing_key_bad",
   "oauth_failed",
 ] as const;
 export type EventName = (typeof EVENTS)[number];

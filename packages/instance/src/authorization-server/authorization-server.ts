@@ -64,7 +64,7 @@ type Middleware = MiddlewareHandler<{ Bindings: AppBindings }>;
 
 /** The authorization server of one hostname, at the host's own root (contract section 5). */
 export class AuthorizationServer {
-  /** The signing keys; to be told of each change of their Redis key. */
+  /** The signing keys, for whoever verifies what they signed. */
   readonly signingKeys: SigningKeyRing;
   readonly #options: AuthorizationServerOptions;
   readonly #documents: DocumentFetcher;
@@ -139,6 +139,22 @@ export class AuthorizationServer {
         GET: (c) => this.#metadata(c, OPENID_DISCOVERY, openidConfiguration),
       }),
     };
+  }
+
+  /** Takes what stands under the Redis key of the signing keys; to be called with each change. Never throws. */
+  signingKeysTold(text: string | null): void {
+    const problem = this.signingKeys.told(text);
+    if (problem === undefined) return;
+    const { log, hostname } = this.#options;
+    const message = `signing keys not taken, the known ones stay: ${problem}`;
+    log.write({
+      time: Date.now(),
+      level: "error",
+      component: "oauth",
+      event: "signing_key_bad",
+      hostname,
+      message,
+    });
   }
 
   /** Revokes one access token; false when there is none of that id here. */

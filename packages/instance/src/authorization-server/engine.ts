@@ -20,7 +20,7 @@ export interface EngineAnswer {
 }
 
 /** Something failed that is not the request's fault: Redis, the identity provider, a fault of ours. Nothing was issued. */
-export class EngineFailure extends Error {
+class EngineFailure extends Error {
   override readonly name = "EngineFailure";
 }
 

@@ -17,7 +17,7 @@ const FORBIDDEN_SCHEMES: ReadonlySet<string> = new Set([
 ]);
 
 /** What kind of place a redirect URI leads to (RFC 8252 section 7). */
-export type RedirectUriKind = "https" | "loopback" | "private-use";
+type RedirectUriKind = "https" | "loopback" | "private-use";
 
 export type RedirectUriCheck =
   | {

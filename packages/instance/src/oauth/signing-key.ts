@@ -67,12 +67,16 @@ export class SigningKeyRing {
 
   /**
    * Takes the document that stands in Redis now. An absent one changes nothing: tokens of the known keys go on being good, and
-   * the next start makes a new document.
-   * @throws {SigningKeyError} when it can't be opened; the keys in memory stay.
+   * the next start makes a new document. Returns the problem of one that can't be used; the keys in memory stay then, too.
    */
-  told(text: string | null): void {
-    if (text === null || text === this.#set.text) return;
-    this.#set = readSigningKeys(text, this.#options);
+  told(text: string | null): string | undefined {
+    if (text === null || text === this.#set.text) return undefined;
+    try {
+      this.#set = readSigningKeys(text, this.#options);
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
     for (const listener of this.#listeners) listener(this.current);
+    return undefined;
   }
 }

@@ -362,7 +362,7 @@ export class Browser {
   }
 }
 
-export function hostConfig(fields: Record<string, unknown> = {}): HostConfig {
+function hostConfig(fields: Record<string, unknown> = {}): HostConfig {
   const document = {
     target_url: "http://127.0.0.1:9",
     auth_enabled: true,

@@ -17,6 +17,7 @@ import { OAuthStore } from "./oauth-store.ts";
 import type { Login } from "./pending-login.ts";
 import { EngineLogins } from "./pending-logins.ts";
 import { DEFAULT_REGISTRATION_LIMITS, RegistrationCounter, type RegistrationLimits } from "./register.ts";
+import { isStoreAway } from "./store-errors.ts";
 
 export interface AuthorizationServerOptions {
   readonly hostname: Hostname;
@@ -39,10 +40,6 @@ export interface AuthorizationServerOptions {
 
 /** Seconds after which a client may try again when the store is away. */
 const RETRY_AFTER = "5";
-
-/** How ioredis and Redis say that they can't serve just now; anything else is a fault that waiting would not mend. */
-const STORE_ERRORS =
-  /^(?:Command timed out|Connection is closed|Stream isn't writeable|Socket timeout|Reached the max retries|LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|OOM)/;
 
 /** Seconds that metadata and keys may be kept: a rotation leaves the old key verifying for longer. */
 const METADATA_MAX_AGE = 300;
@@ -217,7 +214,7 @@ export class AuthorizationServer {
     const { redis, log, hostname, login } = this.#options;
     const cause = error instanceof Error ? (error.cause ?? error) : error;
     const text = cause instanceof Error ? cause.message : String(cause);
-    const isStoreAway = redis.status !== "ready" || STORE_ERRORS.test(text);
+    const isAway = isStoreAway(redis, cause);
     const message = `failed: ${text}`;
     const { id } = c.env.context;
     log.write({
@@ -229,7 +226,7 @@ export class AuthorizationServer {
       req: id,
       message,
     });
-    const problem = isStoreAway
+    const problem = isAway
       ? { status: 503, error: "temporarily_unavailable", description: "please try again in a moment" }
       : { status: 500, error: "server_error", description: "something failed on this server" };
     const answer = c.req.path.startsWith("/authorize")
@@ -239,7 +236,7 @@ export class AuthorizationServer {
           { status: problem.status },
         );
     answer.headers.set("cache-control", "no-store");
-    if (isStoreAway) answer.headers.set("retry-after", RETRY_AFTER);
+    if (isAway) answer.headers.set("retry-after", RETRY_AFTER);
     return answer;
   }
 

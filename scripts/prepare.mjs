@@ -11,7 +11,7 @@ export const ROOT = resolve(import.meta.dirname ?? new URL(".", import.meta.url)
 const OLDEST_NODE = [22, 19];
 
 /** Silence that is still taken for work: after it a line says how long a step has been running. */
-const HEARTBEAT_MS = 10_000;
+const HEARTBEAT_MS = 20_000;
 
 /** How long another process may prepare the same checkout; a first install on a slow line takes minutes. */
 const LOCK_TIMEOUT_MS = 15 * 60_000;

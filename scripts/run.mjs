@@ -6,6 +6,8 @@ import { pinnedNode, prepare, PrepareError, ROOT, run, say } from "./prepare.mjs
 
 const OLDEST_LAUNCHER_NODE = 20;
 
+const PARENT_WATCH_MS = 500;
+
 /** Besides the tests, what a change must pass; each counts as one in the closing line. */
 const CHECKS = [
   { what: "typecheck", program: ["turbo", "run", "typecheck", "--output-logs=errors-only"] },
@@ -54,9 +56,10 @@ async function withVerdict(work) {
 }
 
 async function runChecks(env, total) {
+  const plain = process.stdout.isTTY ? env : { ...env, NO_COLOR: "1" };
   for (const { what, program } of CHECKS) {
     const [name, ...args] = program;
-    const status = await run(what, [join(ROOT, "node_modules/.bin", name), ...args], env);
+    const status = await run(what, [join(ROOT, "node_modules/.bin", name), ...args], plain);
     if (status !== 0) say(`${what} FAILED`);
     add(total, status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 });
   }
@@ -95,14 +98,29 @@ async function runJest(node, args, env) {
  */
 async function handOver(command, args, env) {
   const child = spawn(command, args, { env, stdio: ["inherit", "inherit", "inherit", "ipc"] });
-  // Ctrl-C reaches the child by itself; what counts is that this process waits for it.
-  process.on("SIGINT", () => undefined);
-  process.on("SIGTERM", () => child.kill("SIGTERM"));
-  process.on("SIGHUP", () => child.kill("SIGTERM"));
+  // A terminal sends Ctrl-C to the child as well; hearing of it twice does no harm there.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  // npm passes no signal through its shell; what is seen of its end is that this process has other ancestors.
+  // Without npm that means nothing: `node scripts/run.mjs demo &` may be orphaned on purpose.
+  const ancestors = ancestry();
+  const watch = setInterval(() => ancestry() !== ancestors && child.kill("SIGTERM"), PARENT_WATCH_MS);
+  if (process.env.npm_lifecycle_event === undefined) clearInterval(watch);
   return await new Promise((settle) => {
     child.once("error", (error) => (say(error.message), settle(1)));
     child.once("exit", (code) => settle(code ?? 1));
-  });
+  }).finally(() => clearInterval(watch));
+}
+
+/** The parent and, when that is the shell npm has put in between and /proc tells, its parent: npm. */
+function ancestry() {
+  const { ppid } = process;
+  try {
+    const [, name, , grandparent] =
+      /\((.*)\) (\S) (\d+) /s.exec(readFileSync(`/proc/${ppid}/stat`, "latin1")) ?? [];
+    return name?.endsWith("sh") ? `${ppid} ${grandparent}` : String(ppid);
+  } catch {
+    return String(ppid);
+  }
 }
 
 const [name = "", ...args] = process.argv.slice(2);

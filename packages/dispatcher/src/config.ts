@@ -131,6 +131,7 @@ export const dispatcherOptions = {
   }),
 };
 
+/** The options of one process, parsed and frozen. */
 export type DispatcherConfig = ConfigOf<typeof dispatcherOptions>;
 
 /** Peers come over TCP only: without an address there is nothing to write into the PROXY header or the record. */

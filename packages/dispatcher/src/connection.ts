@@ -47,13 +47,19 @@ export interface Accepted {
   readonly isHeaderOwed: boolean;
 }
 
+/** The options that a single connection is held to; see `config.ts` for ranges and defaults. */
 export interface ConnectionSettings {
+  /** Milliseconds from accept to the end of the hello. Absolute: no byte moves it, and nothing of it is left once the hello is whole. */
   readonly helloTimeoutMs: number;
+  /** Octets of the longest hello. */
   readonly maxHelloBytes: number;
+  /** Milliseconds for all attempts to reach a target together. */
   readonly dialTimeoutMs: number;
-  /** 0: never. */
+  /** Milliseconds without a byte either way; 0: never. */
   readonly idleTimeoutMs: number;
+  /** Milliseconds without a byte once one direction has ended. */
   readonly halfCloseTimeoutMs: number;
+  /** Milliseconds of quiet before TCP keepalive probes start, on both legs. */
   readonly keepAliveDelayMs: number;
 }
 
@@ -143,6 +149,7 @@ export class Connection implements Swept {
     return this.#phase === "proxy_header" || this.#phase === "hello";
   }
 
+  /** From here on the connection is the one the sender speaks for: its addresses, its name, its count. */
   async #takeInboundHeader(): Promise<void> {
     this.#phase = "proxy_header";
     const { addresses, uniqueId, hops } = await readInboundHeader(this.#preamble);
@@ -157,6 +164,7 @@ export class Connection implements Swept {
     this.#phase = "hello";
   }
 
+  /** Feeds the reader until it has seen a whole hello; the bytes stay in the preamble for the target. */
   async #takeHello(): Promise<void> {
     const reader = new ClientHelloReader({ maxBytes: this.#context.settings.maxHelloBytes });
     for (;;) {
@@ -172,12 +180,14 @@ export class Connection implements Swept {
     }
   }
 
+  /** The hello deadline is lifted here: what follows has bounds of its own. */
   async #findRoute(): Promise<Route> {
     this.#phase = "route";
     const answer = await this.#context.routes.find(this.#serverName);
     this.#context.metrics.countLookup(answer.kind);
     switch (answer.kind) {
       case "route":
+        // A loop through a NAT hides from the address check of the dial; each round adds a hop.
         if (this.#hops > MAX_HOPS) throw new ConnectionRefusal("loop", `${this.#hops} dispatchers passed`);
         return answer.route;
       case "none":
@@ -189,6 +199,7 @@ export class Connection implements Swept {
     }
   }
 
+  /** The peer is still read meanwhile, so that one that leaves takes its dial along. */
   async #dial(route: Route): Promise<Dialled> {
     this.#phase = "dial";
     const { pool, ownAddresses, settings } = this.#context;
@@ -220,6 +231,7 @@ export class Connection implements Swept {
     }
   }
 
+  /** v1 has room for the addresses only; the writer leaves out the rest. */
   #outboundHeader(version: "v1" | "v2"): Buffer {
     return writeProxyHeader(version, {
       addresses: this.#addresses,
@@ -262,6 +274,7 @@ export class Connection implements Swept {
     this.#context.log.write(refusalRecord(refusal, answer, facts));
   }
 
+  /** Bytes of the preamble become the splice's when it starts, so each octet is counted once. */
   #facts(): ConnectionFacts {
     const isSpliced = this.#phase === "splice";
     return {

@@ -10,6 +10,7 @@ import type { TargetPool } from "./target-pool.ts";
 const FIRST_PAUSE_MS = 25;
 const LONGEST_PAUSE_MS = 400;
 
+/** Where to search and for how long. */
 export interface DialOptions {
   readonly targets: readonly Target[];
   readonly pool: Pick<TargetPool, "order" | "opened" | "failed" | "succeeded">;
@@ -24,6 +25,7 @@ export interface DialOptions {
   readonly beforeRetry: () => void;
 }
 
+/** A connected target; nothing has been sent to it. */
 export interface Dialled {
   readonly socket: Socket;
   readonly target: Target;
@@ -84,6 +86,7 @@ export class Dial {
     return last ?? new ConnectionRefusal("loop", "every target is a listener of this dispatcher");
   }
 
+  /** The pool counts the attempt from its start: connections that arrive together must not all choose the same target. */
   async #tryTarget(target: Target, shareMs: number): Promise<Dialled | Error> {
     const { pool } = this.#options;
     const release = pool.opened(target);
@@ -100,6 +103,7 @@ export class Dial {
     }
   }
 
+  /** Tries each address of a target in turn until its deadline. */
   async #connectTo(target: Target, deadline: number): Promise<Socket> {
     const endpoints =
       knownEndpoints(target) ??
@@ -119,6 +123,7 @@ export class Dial {
     throw last;
   }
 
+  /** Begins to connect. The peer's end must not close the target's direction, hence half-open. */
   #open(endpoint: Endpoint): { settled: Promise<Socket>; undo: () => void } {
     const { promise, resolve: connected, reject } = Promise.withResolvers<Socket>();
     const options: NetConnectOpts & { onread: OnReadOpts } = {

@@ -118,6 +118,7 @@ export class Dispatcher implements RunningProcess {
     await this.#log.flush(FLUSH_MS);
   }
 
+  /** 503 while draining, so that a balancer in front sends nobody here any more; a lost Redis is no reason to. */
   #health() {
     return healthAnswer(!this.#isDraining, {
       status: this.#isDraining ? "draining" : "ok",
@@ -126,6 +127,7 @@ export class Dispatcher implements RunningProcess {
     });
   }
 
+  /** Open connections are summed when somebody asks: a stream of a day would else show its bytes when it ends. */
   #metricsPage() {
     let bytesIn = 0;
     let bytesOut = 0;

@@ -65,6 +65,7 @@ export class Listeners {
     clearTimeout(timer);
   }
 
+  /** Half-open sockets, or Node would end our direction as soon as the peer ends its own. */
   async #open(address: ListenAddress, all: readonly ListenAddress[]): Promise<AddressInfo> {
     const server = createServer({
       allowHalfOpen: true,
@@ -86,6 +87,7 @@ export class Listeners {
     return info;
   }
 
+  /** Everything that can be refused without reading a byte is refused here. */
   #accept(socket: Socket): void {
     const { limits, metrics } = this.#context;
     metrics.accepted++;

@@ -4,6 +4,7 @@ import type { ReadBuffers } from "./read-buffers.ts";
 import type { Sweep, Swept } from "./sweep.ts";
 import type { Ending } from "./termination.ts";
 
+/** What a splice shares with the others, and its two deadlines. */
 export interface SpliceOptions {
   readonly buffers: ReadBuffers;
   readonly sweep: Sweep;
@@ -89,6 +90,7 @@ export class Splice implements Swept {
     else this.#target?.destroy();
   }
 
+  /** The two deadlines, seen at most one sweep late. */
   sweep(now: number): void {
     const { idleTimeoutMs, halfCloseTimeoutMs } = this.#options;
     const quietMs = now - this.#lastByteAt;
@@ -96,6 +98,7 @@ export class Splice implements Swept {
     else if (idleTimeoutMs > 0 && quietMs > idleTimeoutMs) this.abort("idle timeout");
   }
 
+  /** The chunk is ours alone (Node allocates it per read), so it may stay pending as long as it likes. */
   #fromPeer(chunk: Buffer, target: Socket): void {
     this.bytesIn += chunk.length;
     this.#lastByteAt = this.#options.sweep.now;
@@ -132,6 +135,7 @@ export class Splice implements Swept {
     this.#lease = undefined;
   }
 
+  /** Draining is progress too: a slow reader is not idle while bytes reach it. */
   #peerDrained(): void {
     this.#lastByteAt = this.#options.sweep.now;
     if (!this.#isTargetPaused) return;
@@ -146,6 +150,7 @@ export class Splice implements Swept {
     this.#peer.resume();
   }
 
+  /** Passes an end on; the other direction stays as it is. The first end is the one that is reported. */
   #ended(ending: "peer closed" | "target closed"): void {
     this.#ending ??= ending;
     this.#isHalfClosed = true;
@@ -153,6 +158,7 @@ export class Splice implements Swept {
     (ending === "peer closed" ? this.#target : this.#peer)?.end();
   }
 
+  /** A socket closes once both its directions have ended, or by an abort; the splice is over when both have. */
   #closed(ending: "peer aborted" | "target aborted"): void {
     // Closed without an end or an error: somebody else destroyed it, which the other side must not take for an end.
     if (this.#ending === undefined) this.abort(ending);

@@ -169,17 +169,55 @@ describe("HTTP/2 bounds", () => {
     });
   }
 
+  /** A frame (RFC 9113 section 4.1). */
+  function frame(type: number, flags: number, { stream = 0, payload = Buffer.alloc(0) }): Buffer {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.length, 0, 3);
+    head.writeUInt8(type, 3);
+    head.writeUInt8(flags, 4);
+    head.writeUInt32BE(stream, 5);
+    return Buffer.concat([head, payload]);
+  }
+
+  /** Sends frames behind the preface and resolves with the error code of the GOAWAY that answers them. */
+  async function goawayCode(frames: Iterable<Buffer>): Promise<number | undefined> {
+    const socket = await front.connect({ ALPNProtocols: ["h2"] });
+    const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    socket.write(Buffer.concat([preface, frame(4, 0, {}), ...frames]));
+    const answer = await untilClosed(socket);
+    for (let at = 0; at + 9 <= answer.length; at += 9 + answer.readUIntBE(at, 3)) {
+      if (answer[at + 3] === 7) return answer.readUInt32BE(at + 13);
+    }
+    return undefined;
+  }
+
+  // :method GET, :scheme https, :path / from the static table, :authority in clear (RFC 7541).
+  const block = Buffer.concat([
+    Buffer.from([0x82, 0x87, 0x84, 0x41, HOSTNAME.length]),
+    Buffer.from(HOSTNAME),
+  ]);
+
   test("rapid reset ends the session (CVE-2023-44487)", async () => {
-    const session = await front.http2();
-    const end = ended(session);
-    await eventually(() => {
-      for (let i = 0; i < 50 && !session.destroyed && !session.closed; i++) {
-        const stream = session.request({ ":authority": HOSTNAME, ":path": "/stream" });
-        stream.on("error", () => undefined).close(constants.NGHTTP2_CANCEL);
-      }
-      return session.destroyed || session.closed;
+    const frames = Array.from({ length: 1000 }, (_, i) => {
+      const stream = 2 * i + 1;
+      return [
+        frame(1, 0x5, { stream, payload: block }),
+        frame(3, 0, { stream, payload: Buffer.from([0, 0, 0, 8]) }),
+      ];
     });
-    expect(await end).not.toBe(constants.NGHTTP2_NO_ERROR);
+    expect(await goawayCode(frames.flat())).toBe(constants.NGHTTP2_INTERNAL_ERROR);
+  });
+
+  test("a header that never ends does (CVE-2024-27983)", async () => {
+    const frames = [frame(1, 0, { stream: 1, payload: block })];
+    for (let i = 0; i < 100; i++)
+      frames.push(frame(9, 0, { stream: 1, payload: Buffer.from([0x00, 0x01, 0x78, 0x01, 0x79]) }));
+    expect(await goawayCode(frames)).toBe(constants.NGHTTP2_INTERNAL_ERROR);
+  });
+
+  test("settings of more entries than anybody needs do", async () => {
+    const payload = Buffer.concat(Array.from({ length: 40 }, () => Buffer.from([0, 3, 0, 0, 0, 100])));
+    expect(await goawayCode([frame(4, 0, { payload })])).toBe(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   });
 
   test("a header over the bound is refused", async () => {

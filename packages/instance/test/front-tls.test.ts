@@ -3,7 +3,9 @@ import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { writeProxyHeader } from "@gatehouse/shared/proxy-header";
-import { newSecretKey } from "@gatehouse/shared/sealing";
+import type { Hostname } from "@gatehouse/shared/hostname";
+import { newSecretKey, SealingKeys } from "@gatehouse/shared/sealing";
+import { sessionTicketKeys, ticketDay } from "../src/session-ticket-keys.ts";
 import {
   ask,
   eventually,
@@ -173,6 +175,14 @@ describe("session tickets (RFC 8446 section 4.6.1)", () => {
       expect(await isResumed(front, sibling, version)).toBe(true);
     },
   );
+
+  test("the keys change every day (UTC), and are the same wherever the secret key is", () => {
+    const keys = () => SealingKeys.parse(bed.secretKey, [])?.forHostname(HOSTNAME as Hostname);
+    const of = (instant: string) => sessionTicketKeys(keys()!, ticketDay(Date.parse(instant)));
+    expect(of("2026-11-23T00:00:00Z")).toHaveLength(48);
+    expect(of("2026-11-23T00:00:00Z")).toEqual(of("2026-11-23T23:59:59Z"));
+    expect(of("2026-11-23T23:59:59Z")).not.toEqual(of("2026-11-24T00:00:00Z"));
+  });
 
   test("with another secret key the handshake is a full one", async () => {
     const stranger = await bed.start({ GATEHOUSE_SECRET_KEY: newSecretKey() });

@@ -84,7 +84,8 @@ export async function listen(
   const backlog = options.backlog ?? 4096;
   switch (address.kind) {
     case "fd":
-      return settle(server, () => server.listen({ fd: address.fd }));
+      // Node listens again on what is given: without the backlog it would shrink a socket unit's to 511.
+      return settle(server, () => server.listen({ fd: address.fd, backlog }));
     case "tcp":
       return settle(server, () =>
         server.listen({

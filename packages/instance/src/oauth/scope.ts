@@ -8,6 +8,8 @@ const SCOPE_LISTS = [
   ["mcp", "oauth_mcp_users"],
 ] as const satisfies readonly (readonly [string, keyof HostConfig])[];
 
+type Provider = HostConfig["identity_provider"];
+
 /** Entries of one meaning; anything else is a bare login. */
 const PREFIXED = /^(?<kind>id|org|team|email):(?<value>.*)$/s;
 
@@ -86,27 +88,21 @@ function matchesAny(config: HostConfig, entries: readonly string[], identity: Id
   return entries.some((entry) => entry === "*" || matches(entry, identity, config.identity_provider));
 }
 
-function matches(entry: string, identity: Identity, provider: HostConfig["identity_provider"]): boolean {
+/** What each kind of entry asks of a person; bare names have no prefix. */
+const KINDS: Readonly<Record<string, (value: string, identity: Identity, provider: Provider) => boolean>> = {
+  id: (value, { uid }, provider) => uid === `${provider}:${value}`,
+  org: (value, { organisations }) => organisations.some((name) => isSameText(name, value)),
+  team: (value, { teams }) => teams.some((name) => isSameText(name, value)),
+  // An address that GitHub shows is no name of the person there; logins and ids are.
+  email: (value, { email, emailVerified }, provider) =>
+    provider === "oidc" && email !== null && emailVerified && isSameText(email, value),
+  // Names that a generic provider gives are chosen by its users.
+  login: (value, { login }, provider) => provider === "github" && isSameText(login, value),
+};
+
+function matches(entry: string, identity: Identity, provider: Provider): boolean {
   const { kind = "login", value = entry } = PREFIXED.exec(entry)?.groups ?? {};
-  switch (kind) {
-    case "id":
-      return identity.uid === `${provider}:${value}`;
-    case "org":
-      return identity.organisations.some((name) => isSameText(name, value));
-    case "team":
-      return identity.teams.some((name) => isSameText(name, value));
-    case "email":
-      // An address that GitHub shows is no name of the person there; logins and ids are.
-      return (
-        provider === "oidc" &&
-        identity.email !== null &&
-        identity.emailVerified &&
-        isSameText(identity.email, value)
-      );
-    default:
-      // Names that a generic provider gives are chosen by its users.
-      return provider === "github" && isSameText(identity.login, value);
-  }
+  return KINDS[kind]?.(value, identity, provider) ?? false;
 }
 
 /** Without case in ASCII only: Unicode would fold other characters into letters (U+212A into k) and so let names be forged. */

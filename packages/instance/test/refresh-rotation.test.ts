@@ -143,3 +143,23 @@ test("a token lives 60 days, its family 365 from the login", async () => {
   expect(left).toBeGreaterThan(86_400 - 60);
   expect(left).toBeLessThanOrEqual(86_400);
 });
+
+test("a client that did not register for refresh tokens gets none", async () => {
+  const client = await host.register({ ...PUBLIC_CLIENT, grant_types: ["authorization_code"] });
+  const { answer } = await host.tokens({ client });
+  expect(answer.status).toBe(200);
+  expect(answer.json["refresh_token"]).toBeUndefined();
+});
+
+test("a refresh whose answer the store lost half way can be tried again", async () => {
+  const flow = await host.tokens();
+  const first = flow.answer.json["refresh_token"];
+  // The successor is chosen and written, the record of the access token is refused.
+  await host.redis.call("ACL", "SETUSER", "default", "resetkeys", "%R~*", "%W~oauth:[!t]*");
+  const failed = await refresh(flow, first);
+  await host.redis.call("ACL", "SETUSER", "default", "~*");
+  expect([failed.status, failed.json["access_token"]]).toEqual([500, undefined]);
+  const again = await refresh(flow, first);
+  expect(again.status).toBe(200);
+  expect((await refresh(flow, again.json["refresh_token"])).status).toBe(200);
+});

@@ -49,6 +49,18 @@ describe("RFC 7592", () => {
     expect((await manage(client, "GET")).status).toBe(200);
   });
 
+  test("PUT that asks for a secret shows the new one once", async () => {
+    const client = await host.register(PUBLIC_CLIENT);
+    const { client_id: id } = client.json;
+    const update = { ...PUBLIC_CLIENT, client_id: id, token_endpoint_auth_method: "client_secret_post" };
+    const { json } = await manage(client, "PUT", update);
+    expect(json["client_secret"]).toMatch(/^[\w-]{43}$/);
+    expect((await manage(client, "GET")).json["client_secret"]).toBeUndefined();
+    const { form } = await host.code({ client });
+    expect((await host.post("/token", form)).status).toBe(401);
+    expect((await host.post("/token", { ...form, client_secret: json["client_secret"] })).status).toBe(200);
+  });
+
   test("PUT holds redirect URIs to the same policy", async () => {
     const client = await host.register(PUBLIC_CLIENT);
     const update = { client_id: client.json["client_id"], redirect_uris: ["http://evil.example/cb"] };

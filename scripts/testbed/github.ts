@@ -15,7 +15,7 @@ export interface GitHubApp {
 
 /**
  * What goes wrong for everyone: `down` cuts every connection, `slow` never answers, `broken` answers 502 with a page, `rate_limited`
- * answers 403 as the API does when the hour's requests are used up. `slow` and `rate_limited` are about programs only.
+ * answers 403 as the API does when the hour's requests are used up. Pages go on with `slow` and `rate_limited`, tokens with the latter.
  */
 export type GitHubFailure = "down" | "slow" | "broken" | "rate_limited";
 
@@ -127,8 +127,7 @@ class GitHubServer implements StandInGitHub {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "/", this.url);
     this.requests.push(url.pathname + url.search);
-    const isPage = url.pathname === "/session" || url.pathname === "/login/oauth/authorize";
-    if (this.#failed(request, response, isPage)) return;
+    if (this.#failed(request, response, url.pathname)) return;
     try {
       if (url.pathname === "/session") await this.#session(request, response, url);
       else if (url.pathname === "/login/oauth/authorize") this.#authorize(request, response, url);
@@ -139,17 +138,28 @@ class GitHubServer implements StandInGitHub {
     }
   }
 
-  #failed(request: IncomingMessage, response: ServerResponse, isPage: boolean): boolean {
-    if (this.#failure === "down") request.socket.destroy();
-    else if (this.#failure === "broken") messagePage(response, 502, "This page is taking too long to load.");
-    else if (isPage || this.#failure === undefined) return false;
-    else if (this.#failure === "rate_limited") {
-      response.setHeader("x-ratelimit-limit", "5000");
-      response.setHeader("x-ratelimit-remaining", "0");
-      response.setHeader("x-ratelimit-reset", String(Math.ceil(Date.now() / 1000) + 3600));
-      sendError(response, 403, "API rate limit exceeded for user ID 583231.");
+  /** True when the request has met with what is set to go wrong. */
+  #failed(request: IncomingMessage, response: ServerResponse, path: string): boolean {
+    const isPage = path === "/session" || path === "/login/oauth/authorize";
+    switch (this.#failure) {
+      case undefined:
+        return false;
+      case "down":
+        request.socket.destroy();
+        return true;
+      case "broken":
+        messagePage(response, 502, "This page is taking too long to load.");
+        return true;
+      case "slow":
+        return !isPage;
+      case "rate_limited":
+        if (path.startsWith("/login/") || isPage) return false;
+        response.setHeader("x-ratelimit-limit", "5000");
+        response.setHeader("x-ratelimit-remaining", "0");
+        response.setHeader("x-ratelimit-reset", String(Math.ceil(Date.now() / 1000) + 3600));
+        sendError(response, 403, "API rate limit exceeded for user ID 583231.");
+        return true;
     }
-    return true;
   }
 
   /** Signs in: by a link, or by the form of the sign-in page, which leads on to where it was asked. */

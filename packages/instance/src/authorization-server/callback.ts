@@ -1,4 +1,5 @@
 import { entitlementOf } from "../oauth/entitlement.ts";
+import { namedMemberships } from "../oauth/scope.ts";
 import type { UserPins } from "../oauth/user-pin.ts";
 import type { HostContext } from "./endpoints.ts";
 import {
@@ -83,7 +84,9 @@ export class Callback {
       });
       return REFUSALS[error.kind];
     }
-    const { identity, membershipToken } = finished;
+    const { membershipToken } = finished;
+    const named = namedMemberships(c.env.context.hostConfig, finished.identity);
+    const identity = { ...finished.identity, ...named };
     const entitlement = await entitlementOf(pins, c.env.context.hostConfig, { identity, requested });
     if (entitlement.kind === "none") {
       const message = `login refused: ${entitlement.reason}`;

@@ -1,7 +1,7 @@
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import { entitlementOf } from "../oauth/entitlement.ts";
 import type { GrantedIdentity } from "../oauth/identity.ts";
-import { grantableScopes, needsMembership } from "../oauth/scope.ts";
+import { grantableScopes, namedMemberships, needsMembership } from "../oauth/scope.ts";
 import type { UserPins } from "../oauth/user-pin.ts";
 import { IdentityProviderError, type Memberships } from "./identity-provider.ts";
 import type { IdentityProviders } from "./identity-providers.ts";
@@ -57,7 +57,8 @@ export class Reassessment {
     const provider = this.#options.providers.of(config);
     try {
       if (provider === undefined) throw new IdentityProviderError("misconfigured", "there is no application");
-      return { memberships: await provider.recheck(membershipToken), checkedAt: now };
+      const memberships = namedMemberships(config, await provider.recheck(membershipToken));
+      return { memberships, checkedAt: now };
     } catch (error) {
       if (!(error instanceof IdentityProviderError)) throw error;
       if (error.kind === "refused") {

@@ -68,6 +68,20 @@ export function needsMembership(config: HostConfig): boolean {
   );
 }
 
+/** Returns those of the memberships that a list names: what else somebody belongs to is nobody's business here. */
+export function namedMemberships(
+  config: HostConfig,
+  memberships: Pick<Identity, "organisations" | "teams">,
+): Pick<Identity, "organisations" | "teams"> {
+  const entries = everyList(config);
+  const isNamed = (kind: string) => (name: string) =>
+    entries.some((entry) => isSameText(entry, `${kind}:${name}`));
+  return {
+    organisations: memberships.organisations.filter(isNamed("org")),
+    teams: memberships.teams.filter(isNamed("team")),
+  };
+}
+
 function narrowed(
   config: HostConfig,
   scopes: readonly string[],

@@ -1,4 +1,5 @@
 // Rewrites what is printed from the option schemas: `node --conditions=source deploy/generate-docs.ts`.
-import { writeGeneratedFiles } from "./option-docs.ts";
+import { writeFile } from "node:fs/promises";
+import { generatedFiles } from "./option-docs.ts";
 
-await writeGeneratedFiles();
+for (const { path, content } of await generatedFiles()) await writeFile(path, content);

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { dispatcherOptions } from "@gatehouse/dispatcher/config";
 import { instanceOptions } from "@gatehouse/instance/config";
@@ -28,11 +28,6 @@ export async function generatedFiles(): Promise<readonly GeneratedFile[]> {
     ];
   });
   return (await Promise.all(files)).flat();
-}
-
-/** Writes them. */
-export async function writeGeneratedFiles(): Promise<void> {
-  for (const { path, content } of await generatedFiles()) await writeFile(path, content);
 }
 
 function withTable(readme: string, options: OptionSet): string {

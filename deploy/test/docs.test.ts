@@ -14,7 +14,12 @@ function codeRows(markdown: string): string[][] {
   return markdown
     .split("\n")
     .filter((line) => line.startsWith("| `"))
-    .map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
+    .map((line) =>
+      line
+        .split("|")
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
 }
 
 function codeWords(cell: string): string[] {
@@ -25,7 +30,7 @@ describe("the documentation", () => {
   test("lists every event, and no other", () => {
     const section = read("docs/architecture.md").split("## Events")[1]?.split("\n## ")[0] ?? "";
     const listed = codeRows(section).flatMap(([event = ""]) => codeWords(event));
-    expect(listed.sort()).toEqual([...EVENTS].sort());
+    expect(new Set(listed)).toEqual(new Set(EVENTS));
   });
 
   test("lists every refusal of the dispatcher with its alert", () => {
@@ -33,7 +38,7 @@ describe("the documentation", () => {
     const rows = codeRows(section).map(([reason = "", answer = ""]) => [codeWords(reason)[0], answer]);
     // One is the instance's, the other comes before any TLS: neither has an alert.
     const withoutAlert = ["address_not_allowed", "bad_proxy_header"];
-    expect(rows.map(([reason]) => reason).sort()).toEqual([...REFUSAL_REASONS, ...withoutAlert].sort());
+    expect(new Set(rows.map(([reason]) => reason))).toEqual(new Set([...REFUSAL_REASONS, ...withoutAlert]));
     for (const [reason = "", answer = ""] of rows) {
       const written = /alert (\d+)/.exec(answer)?.[1];
       const known = REFUSAL_REASONS.find((word) => word === reason);
@@ -67,20 +72,25 @@ describe("the documentation", () => {
     for (const row of rows) {
       const files = codeWords(row.split("|").at(-2) ?? "");
       expect([row, files.length > 0]).toEqual([row, true]);
-      for (const file of files) expect([row, file, globSync(join(root, file)).length]).toEqual([row, file, 1]);
+      for (const file of files)
+        expect([row, file, globSync(join(root, file)).length]).toEqual([row, file, 1]);
     }
   });
 
   test("says in architecture.md only files that exist", () => {
     const tables = read("docs/architecture.md").split("## Events")[0] ?? "";
     const sources = globSync("packages/*/src/**/*.ts", { cwd: root }).map((path) => path.split("/").at(-1));
-    for (const [, file] of tables.matchAll(/`([a-z-]+\.ts)`/g)) expect([file, sources.includes(file)]).toEqual([file, true]);
+    for (const [, file] of tables.matchAll(/`([a-z-]+\.ts)`/g))
+      expect([file, sources.includes(file)]).toEqual([file, true]);
   });
 });
 
 describe("the gate", () => {
   test("runs every test file there is", () => {
-    const tests = globSync("**/*.test.ts", { cwd: root, exclude: (name) => name === "node_modules" || name === "dist" });
+    const tests = globSync("**/*.test.ts", {
+      cwd: root,
+      exclude: (name) => name === "node_modules" || name === "dist",
+    });
     const homes = ["packages/shared/", "packages/dispatcher/", "packages/instance/", "scripts/", "deploy/"];
     expect(tests.filter((path) => !homes.some((home) => path.startsWith(home)))).toEqual([]);
   });

@@ -71,14 +71,14 @@ export class RoutesUnderTest {
   }
 }
 
-export function hostname(text: string): Hostname {
+function hostname(text: string): Hostname {
   const parsed = parseHostname(text);
   if (!parsed.ok) throw new Error(`${text}: ${parsed.problem}`);
   return parsed.hostname;
 }
 
 /** An answer as one word: the targets of a route, or the kind. */
-export function word(answer: RouteAnswer): string {
+function word(answer: RouteAnswer): string {
   return answer.kind === "route" ? answer.route.targets.map(formatTarget).join(",") : answer.kind;
 }
 

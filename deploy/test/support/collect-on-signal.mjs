@@ -1,0 +1,8 @@
+// Preloaded into processes whose memory a test compares: SIGUSR2 collects garbage, so that what is measured is what is held and not
+// what V8 has not found time to give back.
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc");
+process.on("SIGUSR2", () => collect({ type: "major", flavor: "last-resort" }));

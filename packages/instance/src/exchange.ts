@@ -37,6 +37,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #phase: Phase = "connect";
   #canRetry: boolean;
   #isEventStream = false;
+  /** Should the answer be an event stream, it is to end at once. */
+  #isStreamUnwanted = false;
   #announcesTrailers = false;
   #endsWithConnection = false;
   #awaitsDrain = false;
@@ -70,8 +72,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#connection.dispatch({ method, path, headers, body: body ?? null }, this);
   }
 
-  /** Ends an event stream in order, as its source would; leaves any other response to finish. */
+  /** Ends an event stream in order, as its source would, also one that is still to begin; leaves any other response to finish. */
   endStream(): void {
+    this.#isStreamUnwanted = true;
     if (!this.#isEventStream || this.#phase === "over") return;
     this.#options.access.endedBy = "gateway";
     this.#leaveUpstream(new UpstreamError("reset"));
@@ -121,7 +124,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#endsWithConnection = response.endsWithConnection;
     access.status = status;
     writer.start({ status, message, ...response });
-    if (this.#isEventStream) access.streamStarted();
+    if (!this.#isEventStream) return;
+    access.streamStarted();
+    if (this.#isStreamUnwanted) this.endStream();
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -56,7 +56,7 @@ export class Forwarder {
   readonly #hostname: Hostname;
   readonly #log: RecordLog;
   readonly #limits: ForwardLimits;
-  readonly #running = new Set<Exchange>();
+  readonly #running = new Map<Exchange, ForwardContext>();
   readonly #webSockets: WebSocketForwarder;
   #plan: UpstreamPlan | undefined;
   #pool: UpstreamPool | undefined;
@@ -84,7 +84,7 @@ export class Forwarder {
 
   /** Carries one request; settles when the exchange is over and recorded. Never rejects. */
   async forward(request: PeerRequest, response: PeerResponse, context: ForwardContext): Promise<void> {
-    const writer = openResponse(response);
+    const writer = openWriter(response, context);
     const { access, read } = this.#arrive(request, context);
     const arrival: Arrival = { request, method: request.method ?? "", writer, access, context };
     const admitted = this.#admit(arrival, read);
@@ -100,7 +100,7 @@ export class Forwarder {
       headers: upstreamHeaders(fields, context, plan.headers),
       body: this.#body(arrival, fields),
     });
-    this.#running.add(exchange);
+    this.#running.set(exchange, context);
     exchange.start();
     await exchange.settled;
     this.#running.delete(exchange);
@@ -120,7 +120,7 @@ export class Forwarder {
       void this.forward(request, response, context);
       return;
     }
-    const writer = openResponse(response);
+    const writer = openWriter(response, context);
     const { access, read } = this.#arrive(request, context);
     const arrival: Arrival = { request, method: "GET", writer, access, context };
     const admitted = this.#admit(arrival, read);
@@ -136,14 +136,17 @@ export class Forwarder {
       access,
       path: plan.basePath + target.path + target.query,
       headers: upstreamHeaders(fields, context, plan.headers),
-      requestId: context.id,
+      context,
     });
   }
 
-  /** Ends every event stream and WebSocket in order; other responses are left to finish. */
-  endStreams(): void {
-    for (const exchange of this.#running) exchange.endStream();
-    this.#webSockets.endAll();
+  /**
+   * Ends event streams and WebSockets in order, those whose context is meant or all; other responses are left to finish, unless
+   * they turn out to be streams.
+   */
+  endStreams(isMeant: (context: ForwardContext) => boolean = () => true): void {
+    for (const [exchange, context] of this.#running) if (isMeant(context)) exchange.endStream();
+    this.#webSockets.endAll(isMeant);
   }
 
   /**
@@ -153,8 +156,8 @@ export class Forwarder {
   async close(): Promise<void> {
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(late.resolve, CLOSE_DEADLINE_MS);
-    const ended = [...this.#running].map((exchange) => exchange.settled);
-    for (const exchange of this.#running) exchange.abort();
+    const ended = [...this.#running.keys()].map((exchange) => exchange.settled);
+    for (const exchange of this.#running.keys()) exchange.abort();
     this.#webSockets.endAll();
     await Promise.race([late.promise, Promise.all(ended)]);
     clearTimeout(timer);
@@ -174,7 +177,7 @@ export class Forwarder {
   }
 
   /** Decides whether a request goes to the upstream, before anything of its body is read. */
-  #admit({ request, method, access }: Arrival, read: RequestTargetRead): Admission {
+  #admit({ request, method, access, context }: Arrival, read: RequestTargetRead): Admission {
     const plan = this.#plan;
     const pool = this.#pool;
     if (plan === undefined || pool === undefined) return refusal(503, "not_configured");
@@ -185,7 +188,9 @@ export class Forwarder {
     if (!this.#isAddressed(read.target)) return refusal(421, "authority");
     // What TRACE answers with holds the fields that only the upstream may see.
     if (method === "TRACE" || method === "CONNECT") return refusal(405, method);
-    if (!isAllowedOrigin(plan, fields.origin)) return refusal(403, "origin_not_allowed");
+    // On a protected host that was decided before, for its own answers as well.
+    if (context.passage === undefined && !isAllowedOrigin(plan, fields.origin))
+      return refusal(403, "origin_not_allowed");
     if (!this.#fits(fields.contentLength ?? 0)) return refusal(413, "content_too_large");
     return { ok: true, plan, pool, fields, target: read.target };
   }
@@ -199,12 +204,13 @@ export class Forwarder {
     return this.#limits.maxBodyBytes === 0 || contentLength <= this.#limits.maxBodyBytes;
   }
 
-  #body({ request, access }: Arrival, fields: RequestFields): RequestBody | undefined {
+  #body({ request, access, context }: Arrival, fields: RequestFields): RequestBody | undefined {
     if (!hasBody(request, fields)) return undefined;
     const isJson = access.mcp === undefined && /^application\/json\b/i.test(fields.contentType ?? "");
     return new RequestBody(request, {
       maxBytes: this.#limits.maxBodyBytes,
       maxIdleMs: this.#limits.bodyIdleTimeoutMs,
+      whole: context.passage?.body,
       onFirstChunk: isJson
         ? (chunk) => {
             access.mcp = mcpMessageOfBody(chunk);
@@ -212,6 +218,12 @@ export class Forwarder {
         : undefined,
     });
   }
+}
+
+function openWriter(response: PeerResponse, { passage }: ForwardContext): ResponseWriter {
+  return passage === undefined
+    ? openResponse(response)
+    : openResponse(response, (status, fields) => passage.responseFields(status, fields));
 }
 
 function refusal(status: ShortStatus, reason: string): Admission {

@@ -2,7 +2,7 @@ import type { RequestContext } from "./request-context.ts";
 import { nextTraceparent } from "./trace-context.ts";
 
 /** Who sent a request, as its token said. The upstream trusts these fields completely. */
-interface Identity {
+export interface Identity {
   readonly login: string;
   /** The provider's immutable id, `github:583231`. */
   readonly uid: string;
@@ -12,9 +12,20 @@ interface Identity {
   readonly clientId: string;
 }
 
-/** A request's context with the identity behind it; open hosts have none. */
+/** What the protected resource does to an exchange that it let through. */
+export interface Passage {
+  /** The request's body, when it had to be read as a whole to decide. */
+  readonly body?: Buffer;
+  /** Takes out of a request's fields (a flat name-value list) what was meant for this gateway. */
+  requestFields(fields: readonly string[]): string[];
+  /** Told the head of the response, whoever makes it; returns the fields that go to the peer. */
+  responseFields(status: number, fields: readonly string[]): readonly string[];
+}
+
+/** A request's context with the identity behind it; open hosts have neither identity nor passage, excluded paths no identity. */
 export interface ForwardContext extends RequestContext {
   readonly identity?: Identity;
+  readonly passage?: Passage;
 }
 
 /** Names this gateway sets itself; `custom_headers` can't take their place. Lower case. */
@@ -78,7 +89,7 @@ export function appendIdentityHeaders(
 function appendIdentity(fields: string[], identity: Identity): void {
   fields.push(
     "X-Auth-User",
-    identity.login,
+    octets(identity.login),
     "X-Auth-Subject",
     identity.uid,
     "X-Auth-Scopes",
@@ -86,5 +97,12 @@ function appendIdentity(fields: string[], identity: Identity): void {
     "X-Auth-Client",
     identity.clientId,
   );
-  if (identity.email !== undefined) fields.push("X-Auth-Email", identity.email);
+  if (identity.email !== undefined) fields.push("X-Auth-Email", octets(identity.email));
 }
+
+/** Names and addresses may hold any character, fields only octets: UTF-8 it is, as upstreams expect. */
+function octets(text: string): string {
+  return /^[\u0020-\u007e]*$/.test(text) ? text : Buffer.from(text.replace(CONTROLS, "")).toString("latin1");
+}
+
+const CONTROLS = /[\u0000-\u001f\u007f]/g;

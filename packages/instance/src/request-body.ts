@@ -26,6 +26,8 @@ export interface RequestBodyOptions {
   readonly maxIdleMs: number;
   /** Told the first chunk as it passes; it is neither held back nor changed. */
   readonly onFirstChunk?: ((chunk: Buffer) => void) | undefined;
+  /** The whole body, when it was read before; the source then has no more. */
+  readonly whole?: Buffer | undefined;
 }
 
 /**
@@ -62,6 +64,11 @@ export class RequestBody extends Readable {
       return;
     }
     this.#isReading = true;
+    if (this.#options.whole !== undefined) {
+      this.#onData(this.#options.whole);
+      if (!this.destroyed) this.push(null);
+      return;
+    }
     if (this.#options.maxIdleMs > 0) this.#clock = setTimeout(this.#onIdle, this.#options.maxIdleMs);
     this.#source.on("data", this.#onData).on("end", this.#onEnd).on("close", this.#onClose);
   }

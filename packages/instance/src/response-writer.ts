@@ -31,8 +31,19 @@ export interface ResponseWriter {
   onClose(listener: () => void): void;
 }
 
-export function openResponse(response: ServerResponse | Http2ServerResponse): ResponseWriter {
-  return "stream" in response ? new Http2Response(response) : new Http1Response(response);
+/** Opens the response; `toPeer` has the last word about the fields of every head, the gateway's own answers included. */
+export function openResponse(
+  response: ServerResponse | Http2ServerResponse,
+  toPeer: FieldsToPeer = unchanged,
+): ResponseWriter {
+  return "stream" in response ? new Http2Response(response, toPeer) : new Http1Response(response, toPeer);
+}
+
+/** Returns the fields (a flat name-value list) that go to the peer. */
+type FieldsToPeer = (status: number, fields: readonly string[]) => readonly string[];
+
+function unchanged(_status: number, fields: readonly string[]): readonly string[] {
+  return fields;
 }
 
 /** Status codes whose responses end with their head (RFC 9110 sections 15.3.5, 15.4.5). */
@@ -42,10 +53,12 @@ export function isBodiless(status: number): boolean {
 
 class Http1Response implements ResponseWriter {
   readonly #response: ServerResponse;
+  readonly #toPeer: FieldsToPeer;
   #hasWritten = false;
 
-  constructor(response: ServerResponse) {
+  constructor(response: ServerResponse, toPeer: FieldsToPeer) {
     this.#response = response;
+    this.#toPeer = toPeer;
   }
 
   get hasStarted(): boolean {
@@ -63,7 +76,8 @@ class Http1Response implements ResponseWriter {
       this.#response.writeInformation(status, [...fields]);
   }
 
-  start({ status, message, fields, announcesTrailers }: ResponseHead): void {
+  start({ status, message, fields: given, announcesTrailers }: ResponseHead): void {
+    const fields = this.#toPeer(status, given);
     const isChunkable = this.#response.req.httpVersionMinor > 0;
     const kept = status === 204 || (announcesTrailers && !isChunkable) ? withoutFraming(fields) : [...fields];
     this.#response.writeHead(status, message, kept);
@@ -117,9 +131,11 @@ function withoutFraming(fields: readonly string[]): string[] {
 class Http2Response implements ResponseWriter {
   readonly #response: Http2ServerResponse;
   readonly #stream: Http2ServerResponse["stream"];
+  readonly #toPeer: FieldsToPeer;
 
-  constructor(response: Http2ServerResponse) {
+  constructor(response: Http2ServerResponse, toPeer: FieldsToPeer) {
     this.#response = response;
+    this.#toPeer = toPeer;
     this.#stream = response.stream;
     // What went wrong is read from `close`; without a listener the error of a reset stream would end the process.
     this.#stream.on("error", () => undefined);
@@ -138,8 +154,9 @@ class Http2Response implements ResponseWriter {
     this.#stream.additionalHeaders({ ":status": status, ...toFieldMap(fields) });
   }
 
-  start({ status, fields, announcesTrailers }: ResponseHead): void {
+  start({ status, fields: given, announcesTrailers }: ResponseHead): void {
     if (this.#isGone) return;
+    const fields = this.#toPeer(status, given);
     const kept = status === 204 ? withoutFraming(fields) : fields;
     // Written to the stream itself: the compatibility layer keeps one value of a repeated field.
     this.#stream.respond({ ":status": status, ...toFieldMap(kept) }, { waitForTrailers: announcesTrailers });

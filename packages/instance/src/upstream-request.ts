@@ -154,8 +154,8 @@ export function upstreamHeaders(
   context: ForwardContext,
   rules: UpstreamHeaderRules,
 ): string[] {
-  const headers =
-    rules.customNames.size === 0 ? fields.passed : withoutNames(fields.passed, rules.customNames);
+  const passed = context.passage === undefined ? fields.passed : context.passage.requestFields(fields.passed);
+  const headers = rules.customNames.size === 0 ? passed : withoutNames(passed, rules.customNames);
   headers.push("Host", rules.host ?? context.host);
   appendIdentityHeaders(headers, context, fields);
   for (const text of rules.custom) headers.push(text);

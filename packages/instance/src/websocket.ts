@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { createProxyServer, type ServerOptions } from "http-proxy-3";
 import type { AccessRecord } from "./access-log.ts";
 import { toFieldMap } from "./field-map.ts";
+import type { ForwardContext } from "./identity-headers.ts";
 import { readResponseFields } from "./response-fields.ts";
 import { isBodiless, type ResponseWriter } from "./response-writer.ts";
 import { answerShortly } from "./short-answer.ts";
@@ -24,7 +25,7 @@ export interface UpgradeOptions {
   readonly path: string;
   /** Flat name-value list, already without what a peer may not send. */
   readonly headers: readonly string[];
-  readonly requestId: string;
+  readonly context: ForwardContext;
 }
 
 /** True for the one upgrade that is carried: WebSocket on HTTP/1.1 (RFC 6455 section 4.1), without a body. */
@@ -85,9 +86,9 @@ export class WebSocketForwarder {
     });
   }
 
-  /** Ends every WebSocket. */
-  endAll(): void {
-    for (const upgrade of this.#running.values()) upgrade.end();
+  /** Ends every WebSocket, or those whose context is meant. */
+  endAll(isMeant: (context: ForwardContext) => boolean = () => true): void {
+    for (const upgrade of this.#running.values()) if (isMeant(upgrade.context)) upgrade.end();
   }
 
   #proxyOptions({ upstream, caPem }: UpstreamPlan): ServerOptions {
@@ -127,6 +128,10 @@ class Upgrade {
     });
   }
 
+  get context(): ForwardContext {
+    return this.#options.context;
+  }
+
   /** Called with http-proxy-3's own request before it is sent. */
   begin(outgoing: ClientRequest): void {
     this.#outgoing = outgoing;
@@ -151,12 +156,16 @@ class Upgrade {
   }
 
   failed(error: Error): void {
-    const { writer, access, requestId } = this.#options;
+    const { writer, access, context } = this.#options;
     // After the upgrade, or in the middle of another answer, the ends of the two connections say all there is to say.
     if (this.#upstream !== undefined || writer.hasStarted) return;
     const kind = upstreamErrorKind(error);
     access.reason = kind;
-    answerShortly(writer, access, { status: kind === "timeout" ? 504 : 502, requestId, isHead: false });
+    answerShortly(writer, access, {
+      status: kind === "timeout" ? 504 : 502,
+      requestId: context.id,
+      isHead: false,
+    });
   }
 
   end(): void {

@@ -1,0 +1,81 @@
+import type { Request } from "../refusal.ts";
+import { PEER_LEFT_STATUS } from "../access-log.ts";
+import { errorAnswer, HEADER_MISMATCH, INVALID_REQUEST, rpcAnswer, type Answer } from "./answer.ts";
+import { MAX_CHECKED_BYTES, readCheckedBody } from "./checked-body.ts";
+import { mirrorProblem, readMessages } from "./message-method.ts";
+import type { RequestHead } from "./request-head.ts";
+import { messageNeeds, satisfies, type MessageRule } from "./scope-rules.ts";
+
+export interface MessageCheck {
+  readonly head: RequestHead;
+  /** Those that the scopes may not satisfy. */
+  readonly rules: readonly MessageRule[];
+  readonly scopes: readonly string[];
+  /** Undefined for an upgrade: what a WebSocket will carry can't be seen. */
+  readonly source: Request | undefined;
+  /** Makes the answer to a message that needs more. */
+  readonly refuse: (needed: readonly string[]) => Answer;
+}
+
+/**
+ * Decides about the messages of a request under rules of MCP method and name. Returns the answer, or the body that was read for it,
+ * or undefined when there is none and so no message. What can't be looked at is never let through.
+ */
+export async function checkMessages(
+  check: MessageCheck,
+): Promise<Answer | { readonly body: Buffer } | undefined> {
+  const { head, rules, scopes, source, refuse } = check;
+  if (source === undefined) return refuse(messageNeeds(rules, [undefined]));
+  if (!hasBody(source)) return undefined;
+  if (head.mcpMethod !== undefined) {
+    // The field alone may refuse; that something may pass is believed only from the body, which the upstream will read.
+    const claimed = messageNeeds(rules, [{ method: head.mcpMethod, name: head.mcpName }]);
+    if (!satisfies(scopes, claimed)) return refuse(claimed);
+  }
+  const read = await readMessageBody(source, head);
+  if ("status" in read) return read;
+  const messages = readMessages(read.body);
+  if (!messages.ok) {
+    const message = `Not checked: ${messages.problem}`;
+    return rpcAnswer(400, { code: INVALID_REQUEST, message }, `message_ambiguous: ${messages.problem}`);
+  }
+  const problem = mirrorProblem(head, messages.messages);
+  if (problem !== undefined) {
+    const reason = `header_mismatch: ${problem} (MCP Streamable HTTP, Server Validation)`;
+    return rpcAnswer(400, { code: HEADER_MISMATCH, message: `Header mismatch: ${problem}` }, reason);
+  }
+  const needed = messageNeeds(rules, messages.messages);
+  return satisfies(scopes, needed) ? read : refuse(needed);
+}
+
+async function readMessageBody(
+  source: Request,
+  head: RequestHead,
+): Promise<Answer | { readonly body: Buffer }> {
+  const { contentLength = 0, contentEncoding } = head;
+  if (contentEncoding !== undefined && contentEncoding.toLowerCase() !== "identity") {
+    return errorAnswer(415, "unsupported_media_type", "message_unreadable: Content-Encoding");
+  }
+  if (contentLength > MAX_CHECKED_BYTES) return tooLarge();
+  const read = await readCheckedBody(source);
+  switch (read.kind) {
+    case "body":
+      return { body: read.body };
+    case "too_large":
+      return tooLarge();
+    case "timeout":
+      return errorAnswer(408, "request_timeout", "body_stalled");
+    case "aborted":
+      return errorAnswer(PEER_LEFT_STATUS, "aborted", "aborted_by_peer");
+  }
+}
+
+function tooLarge(): Answer {
+  return errorAnswer(413, "content_too_large", `message_too_large: over ${MAX_CHECKED_BYTES} bytes`);
+}
+
+function hasBody(request: Request): boolean {
+  if ("stream" in request) return !request.stream.endAfterHeaders;
+  const { "content-length": length, "transfer-encoding": coding } = request.headers;
+  return coding !== undefined || Number(length ?? 0) > 0;
+}

@@ -1,0 +1,74 @@
+import { readRequestTarget, type RequestTarget } from "../canonical-path.ts";
+import type { MirroredFields } from "./message-method.ts";
+
+/** What of a request decides about it, read once from the raw headers: the parsed ones hide a second value. */
+export interface RequestHead extends MirroredFields {
+  readonly method: string;
+  /** Undefined when the target can't be read. */
+  readonly target: RequestTarget | undefined;
+  readonly authorization: readonly string[];
+  /** All values joined: a text with a comma is no origin. */
+  readonly origin: string | undefined;
+  readonly sessionIds: readonly string[];
+  readonly contentType: string | undefined;
+  readonly contentEncoding: string | undefined;
+  readonly contentLength: number | undefined;
+  /** `Access-Control-Request-Method` makes an OPTIONS a preflight. */
+  readonly preflightMethod: string | undefined;
+  readonly preflightFields: string | undefined;
+}
+
+/** The fields that are looked at. */
+const FIELDS: ReadonlySet<string> = new Set([
+  "authorization",
+  "origin",
+  "mcp-session-id",
+  "mcp-method",
+  "mcp-name",
+  "mcp-protocol-version",
+  "content-type",
+  "content-encoding",
+  "content-length",
+  "access-control-request-method",
+  "access-control-request-headers",
+]);
+
+/** Reads a request's head. Pure; never throws. */
+export function readRequestHead(request: {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+  readonly rawHeaders: readonly string[];
+}): RequestHead {
+  const values = readFields(request.rawHeaders);
+  const joined = (name: string): string | undefined => values.get(name)?.join(", ");
+  const length = joined("content-length");
+  const read = readRequestTarget(request.url ?? "");
+  return {
+    method: request.method ?? "",
+    target: read.ok ? read.target : undefined,
+    authorization: values.get("authorization") ?? [],
+    origin: joined("origin"),
+    sessionIds: values.get("mcp-session-id") ?? [],
+    mcpMethod: joined("mcp-method"),
+    mcpName: joined("mcp-name"),
+    protocolVersion: joined("mcp-protocol-version"),
+    contentType: joined("content-type"),
+    contentEncoding: joined("content-encoding"),
+    contentLength: length === undefined ? undefined : Number(length),
+    preflightMethod: joined("access-control-request-method"),
+    preflightFields: joined("access-control-request-headers"),
+  };
+}
+
+function readFields(rawHeaders: readonly string[]): ReadonlyMap<string, string[]> {
+  const values = new Map<string, string[]>();
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    // CGI and WSGI upstreams take `Mcp_Session_Id` for `Mcp-Session-Id`, so here it is that, too.
+    const field = (rawHeaders[i] ?? "").toLowerCase().replaceAll("_", "-");
+    if (!FIELDS.has(field)) continue;
+    const before = values.get(field);
+    if (before === undefined) values.set(field, [rawHeaders[i + 1] ?? ""]);
+    else before.push(rawHeaders[i + 1] ?? "");
+  }
+  return values;
+}

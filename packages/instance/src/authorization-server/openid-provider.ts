@@ -211,7 +211,7 @@ export class OpenIdProvider implements IdentityProvider {
       return payload;
     } catch (error) {
       if (error instanceof IdentityProviderError) throw error;
-      if (error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError))
+      if (!isAboutToken(error))
         throw new IdentityProviderError("unavailable", "the provider's keys can't be read", { cause: error });
       throw refused(`id_token: ${error.code}`);
     }
@@ -245,6 +245,15 @@ function verified({
   return email !== undefined && email_verified === true && /^[\u0021-\u007e]{3,254}$/.test(email)
     ? email
     : null;
+}
+
+/** Anything else went wrong while the keys were fetched: no answer, another status than 200, none in time. */
+function isAboutToken(error: unknown): error is errors.JOSEError {
+  return (
+    error instanceof errors.JOSEError &&
+    error.code !== errors.JOSEError.code &&
+    !(error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid)
+  );
 }
 
 /** Bound to the trip by its verifier, which no one else knows; a nonce of its own would have to be kept as well. */

@@ -111,14 +111,17 @@ export class PersonBrowser {
       const [pair = "", ...attributes] = line.split("; ");
       const [name = "", value = ""] = pair.split("=");
       const path = attributes.find((one) => /^path=/i.test(one))?.slice(5) ?? "/";
-      if (name.startsWith("__Host-") && (path !== "/" || !/; secure/i.test(line) || /; domain/i.test(line))) {
-        throw new Error(`a browser refuses ${line}`);
-      }
+      if (isForbidden(name, path, line)) throw new Error(`a browser refuses ${line}`);
       const others = this.cookies(url.origin).filter((one) => one.name !== name || one.path !== path);
       const isGone = value === "" || /max-age=0|expires=Thu, 01 Jan 1970/i.test(line);
       this.#cookies.set(url.origin, isGone ? others : [...others, { name, value, path }]);
     }
   }
+}
+
+/** Rules of the `__Host-` prefix (RFC 6265bis section 4.1.3.2). */
+function isForbidden(name: string, path: string, line: string): boolean {
+  return name.startsWith("__Host-") && (path !== "/" || !/; secure/i.test(line) || /; domain/i.test(line));
 }
 
 function readForms(html: string): Form[] {

@@ -93,17 +93,18 @@ export class HostAdmission {
   }
 }
 
+/** Whether the protection of a host is in place under its present config; the problem is for operators. */
+export type Readiness = { readonly ok: true } | { readonly ok: false; readonly problem: string };
+
 /**
  * Why this host answers nothing but refusals just now, if so. This is the one place that keeps a protected host shut as long as
- * there is no authorization server: `auth_enabled` must never come to mean "open".
+ * its authorization is not in place: `auth_enabled` must never come to mean "open".
  */
-export function hostRefusal(config: HostConfig | undefined): Refusal | undefined {
+export function hostRefusal(config: HostConfig | undefined, protection: Readiness): Refusal | undefined {
   if (config === undefined) return refusal("disabled", "the host config was deleted");
   if (!config.enabled) return refusal("disabled", "enabled is false");
   if (config.maintenance) return refusal("maintenance", "maintenance is true");
-  if (config.auth_enabled) {
-    return refusal("authorization_unavailable", "auth_enabled, and there is no authorization server to ask");
-  }
+  if (config.auth_enabled && !protection.ok) return refusal("authorization_unavailable", protection.problem);
   return undefined;
 }
 

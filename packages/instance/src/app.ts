@@ -1,5 +1,6 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
+import type { Protection } from "./authorization.ts";
 import type { Forwarder } from "./forward.ts";
 import type { Request, Response } from "./refusal.ts";
 import type { RequestContext } from "./request-context.ts";
@@ -14,14 +15,27 @@ export interface AppBindings {
 export type App = Hono<{ Bindings: AppBindings }>;
 
 /**
- * Every path of a host, on one screen. Requests that reach it are for this host and admitted. On an open host nothing is ours:
- * every path goes to the upstream. The endpoints of a protected host (contract section 5) will stand above the last line.
+ * Every path of a host, on one screen. Requests that reach it are for this host and admitted. On an open host nothing is ours: every
+ * path falls through to the upstream. On a protected one (contract section 5) the authorization server takes its endpoints and the
+ * login its pages; all that is left is the protected resource's, which answers with its metadata, with 404 for the other documents
+ * about authorization, with a challenge, or lets the request through.
  */
-export function makeApp(forwarder: Forwarder): App {
+export function makeApp(forwarder: Forwarder, protection: Protection | undefined): App {
   const app: App = new Hono();
+  protection?.server.routes(app);
   app.all("*", async ({ env }) => {
-    await forwarder.forward(env.incoming, env.outgoing, env.context);
+    const { incoming, outgoing } = env;
+    const context = protection
+      ? await protection.resource.authorize(incoming, outgoing, env.context)
+      : openContext(env.context);
+    if (context) await forwarder.forward(incoming, outgoing, context);
     return RESPONSE_ALREADY_SENT;
   });
   return app;
+}
+
+/** Without protection nothing but an open host may get here. @throws {TypeError} for any other */
+export function openContext(context: RequestContext): RequestContext {
+  if (context.hostConfig.auth_enabled) throw new TypeError("a protected request without protection");
+  return context;
 }

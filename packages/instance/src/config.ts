@@ -12,6 +12,7 @@ import {
 } from "@gatehouse/shared/read-config";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import { FORWARD_OPTIONS } from "./forward-limits.ts";
+import { OAUTH_OPTIONS } from "./oauth-options.ts";
 
 const absolutePath = (text: string): string | undefined => (text.startsWith("/") ? text : undefined);
 const KEY_FORM = "32 random octets in base64url (43 characters), or a key made for this hostname";
@@ -132,6 +133,7 @@ export const instanceOptions = {
     }),
   ),
   ...FORWARD_OPTIONS,
+  ...OAUTH_OPTIONS,
   drainSeconds: integerOption({
     env: "GATEHOUSE_INSTANCE_DRAIN_SECONDS",
     describe: "Seconds that requests and streams may go on after TERM; then streams are ended.",

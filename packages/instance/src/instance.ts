@@ -9,8 +9,10 @@ import {
 import type { RunningProcess } from "@gatehouse/shared/process-lifecycle";
 import { readConfig, type Environment } from "@gatehouse/shared/read-config";
 import { RecordWriter, type RecordSink } from "@gatehouse/shared/record-log";
-import { certificateKey, hostConfigKey, routeKey } from "@gatehouse/shared/redis-keys";
+import { certificateKey, hostConfigKey, routeKey, signingKeyKey } from "@gatehouse/shared/redis-keys";
 import { SealingKeys } from "@gatehouse/shared/sealing";
+import { Authorization } from "./authorization.ts";
+import type { DocumentFetcherOptions } from "./authorization-server/document-fetch.ts";
 import { instanceOptions, type InstanceConfig } from "./config.ts";
 import { FollowedKeys } from "./followed-keys.ts";
 import { Forwarder } from "./forward.ts";
@@ -30,15 +32,17 @@ export interface Surroundings {
   readonly env: Environment;
   readonly pid: number;
   readonly sinks: readonly RecordSink[];
+  /** How clients' metadata documents are fetched; by default from public addresses only. */
+  readonly documents?: DocumentFetcherOptions;
 }
 
 /**
  * Starts the instance of one hostname; resolves when it serves.
  * @throws {ConfigError} for whatever an operator has to change; the system's error when an address can't be bound
  */
-export async function startInstance({ env, pid, sinks }: Surroundings): Promise<Instance> {
+export async function startInstance({ env, pid, sinks, documents }: Surroundings): Promise<Instance> {
   const config = readConfig(instanceOptions, env);
-  const instance = new Instance(config, { sinks, inherited: inheritedListeners(env, pid) });
+  const instance = new Instance(config, { sinks, documents, inherited: inheritedListeners(env, pid) });
   try {
     await instance.start();
   } catch (error) {
@@ -55,12 +59,13 @@ export class Instance implements RunningProcess {
   readonly #log: RecordWriter;
   readonly #forwarder: Forwarder;
   readonly #certificate: LiveCertificate;
+  readonly #authorization: Authorization;
   readonly #hostConfig: LiveHostConfig;
   readonly #server: InstanceServer;
   readonly #followed: FollowedKeys;
   readonly #snapshotFile: SnapshotFile | undefined;
   /** The Redis values, as last read. */
-  #documents: Snapshot = { hostConfig: null, route: null, certificate: null };
+  #documents: Snapshot = { hostConfig: null, route: null, certificate: null, signingKeys: null };
   /** True once the first documents are complete. */
   #isLoaded = false;
   #state: "starting" | "serving" | "draining" = "starting";
@@ -68,7 +73,14 @@ export class Instance implements RunningProcess {
 
   constructor(
     config: InstanceConfig,
-    { sinks, inherited }: { sinks: readonly RecordSink[]; inherited: readonly ListenAddress[] },
+    {
+      sinks,
+      inherited,
+      documents,
+    }: Pick<Surroundings, "sinks"> & {
+      readonly inherited: readonly ListenAddress[];
+      readonly documents: DocumentFetcherOptions | undefined;
+    },
   ) {
     const { hostname } = config;
     const keys = hostKeys(config);
@@ -78,15 +90,21 @@ export class Instance implements RunningProcess {
     this.#log = log;
     this.#forwarder = new Forwarder({ hostname, log, limits: config });
     this.#certificate = new LiveCertificate({ hostname, keys, log, files: certificateFiles(config) });
+    this.#authorization = new Authorization({
+      ...config,
+      sealing: keys,
+      log,
+      oauth: config,
+      documents,
+      endStreams: (isMeant) => this.#forwarder.endStreams(isMeant),
+      onReady: (protection) => this.#server.protect(protection),
+    });
     this.#server = new InstanceServer({
-      hostname,
+      ...config,
       log,
       forwarder: this.#forwarder,
+      authorization: this.#authorization,
       tlsContext: () => this.#certificate.tlsContext(),
-      publicPort: config.publicPort,
-      proxyFrom: config.proxyFrom,
-      proxyTimeoutMs: config.proxyTimeoutMs,
-      handshakeTimeoutMs: config.handshakeTimeoutMs,
       http: config,
     });
     this.#hostConfig = new LiveHostConfig({
@@ -106,6 +124,7 @@ export class Instance implements RunningProcess {
       keys: new Map([
         [certificateKey(hostname), (value) => this.#told({ certificate: value })],
         [routeKey(hostname), (value) => this.#told({ route: value })],
+        [signingKeyKey(hostname), (value) => this.#told({ signingKeys: value })],
         [hostConfigKey(hostname), (value) => this.#told({ hostConfig: value })],
       ]),
     });
@@ -129,6 +148,8 @@ export class Instance implements RunningProcess {
     await this.#certificate.start();
     this.#followed.start();
     await this.#loadDocuments();
+    // A protected host that can't be opened is refused for the time being; what works is not worth refusing for a moment.
+    await this.#authorization.settled();
     const { hostname, listen: configured, adminListen } = this.#config;
     const { route } = this.#documents;
     await this.#server.listen(ownAddresses({ hostname, inherited: this.#inherited, configured, route }));
@@ -156,7 +177,12 @@ export class Instance implements RunningProcess {
   /** Lets go of everything but the connections. */
   async release(): Promise<void> {
     this.#certificate.close();
-    await Promise.all([this.#followed.close(), this.#snapshotFile?.settled(), this.#admin?.close()]);
+    await Promise.all([
+      this.#authorization.close(),
+      this.#followed.close(),
+      this.#snapshotFile?.settled(),
+      this.#admin?.close(),
+    ]);
     await this.#log.flush(FLUSH_MS);
   }
 
@@ -183,6 +209,7 @@ export class Instance implements RunningProcess {
   #serveSnapshot(snapshot: Snapshot, hostConfig: string): void {
     this.#isLoaded = true;
     this.#documents = snapshot;
+    this.#authorization.signingKeysTold(snapshot.signingKeys);
     this.#certificate.offerStored(snapshot.certificate);
     this.#hostConfig.restore(hostConfig);
   }
@@ -205,10 +232,17 @@ export class Instance implements RunningProcess {
     this.#documents = { ...this.#documents, ...values };
     if (!this.#isLoaded) return;
     if (values.certificate !== undefined) this.#certificate.offerStored(values.certificate);
+    // Before a config that may open the authorization server with them.
+    if (values.signingKeys !== undefined) this.#authorization.signingKeysTold(values.signingKeys);
     if (values.hostConfig !== undefined) this.#hostConfig.offer(values.hostConfig);
     const { route, certificate } = this.#documents;
     // A bad config is not worth keeping: the snapshot holds what can be served.
-    this.#snapshotFile?.write({ hostConfig: this.#hostConfig.goodText ?? null, route, certificate });
+    this.#snapshotFile?.write({
+      hostConfig: this.#hostConfig.goodText ?? null,
+      route,
+      certificate,
+      signingKeys: this.#authorization.signingKeyText,
+    });
   }
 
   #noHostConfig(): ConfigError {
@@ -237,6 +271,7 @@ export class Instance implements RunningProcess {
       route: reportRoute(route, this.#server.addresses),
       config: this.#hostConfig.report(),
       certificate: this.#certificate.report(),
+      authorization: this.#authorization.report(),
       store: { is_fresh: this.#followed.isFresh },
       snapshot: { is_kept: this.#snapshotFile !== undefined, problem: this.#snapshotFile?.problem },
       connections: this.#server.connections,

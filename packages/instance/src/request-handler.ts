@@ -7,7 +7,8 @@ import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
 import { newRequestId } from "@gatehouse/shared/record-id";
 import { HostAdmission, hostRefusal } from "./admission.ts";
-import { makeApp } from "./app.ts";
+import { makeApp, openContext, type App } from "./app.ts";
+import type { Authorization, Protection } from "./authorization.ts";
 import type { Forwarder } from "./forward.ts";
 import { malformedReason, type HttpEvents } from "./http-servers.ts";
 import { refusal, refusalBytes, refuse, type Refusal, type Request, type Response } from "./refusal.ts";
@@ -17,6 +18,8 @@ export interface RequestHandlerOptions {
   readonly hostname: Hostname;
   readonly log: RecordLog;
   readonly forwarder: Forwarder;
+  /** Told each host config; says whether a protected one may be served. */
+  readonly authorization: Pick<Authorization, "configure">;
   readonly publicPort: number;
 }
 
@@ -34,21 +37,33 @@ export class RequestHandler implements HttpEvents {
   readonly #admission: HostAdmission;
   readonly #contexts = new WeakMap<Request, RequestContext>();
   readonly #serve: (request: Request, response: Response) => Promise<void>;
+  #app: App;
+  #protection: Protection | undefined;
   #hostConfig: HostConfig | undefined;
   /** Why everything is refused just now; decided once per config, not per request. */
-  #closed: Refusal | undefined = hostRefusal(undefined);
+  #closed: Refusal | undefined = hostRefusal(undefined, { ok: true });
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
     this.#admission = new HostAdmission(options.hostname, options.publicPort);
+    this.#app = makeApp(options.forwarder, undefined);
     this.#serve = this.#makeListener();
+  }
+
+  /** Puts the protection in place, for good. */
+  protect(protection: Protection): void {
+    this.#protection = protection;
+    this.#app = makeApp(this.#options.forwarder, protection);
+    this.configure(this.#hostConfig);
   }
 
   configure(config: HostConfig | undefined): void {
     this.#hostConfig = config;
-    this.#closed = hostRefusal(config);
+    const readiness = this.#options.authorization.configure(config);
+    this.#closed = hostRefusal(config, readiness);
     // A host that is away for a moment lets its streams be; one that may not serve must not go on serving.
-    if (this.#closed && this.#closed.reason !== "maintenance") this.#options.forwarder.endStreams();
+    if (!config?.enabled || (config.auth_enabled && !readiness.ok)) this.#options.forwarder.endStreams();
+    else this.#protection?.resource.configure(config);
   }
 
   request(request: Request, response: Response, connection: ConnectionContext): void {
@@ -89,7 +104,25 @@ export class RequestHandler implements HttpEvents {
       return;
     }
     request.url = admitted.target;
-    this.#options.forwarder.upgrade(request, socket, { head, context: admitted.context });
+    void this.#upgrade(request, { socket, head }, admitted.context);
+  }
+
+  /** The same way through the protected resource as any other request. */
+  async #upgrade(
+    request: IncomingMessage,
+    { socket, head }: { socket: Duplex; head: Buffer },
+    admitted: RequestContext,
+  ): Promise<void> {
+    try {
+      const context = this.#protection
+        ? await this.#protection.resource.authorizeUpgrade(request, socket, admitted)
+        : openContext(admitted);
+      if (context) this.#options.forwarder.upgrade(request, socket, { head, context });
+    } catch (error) {
+      const refused = internalError(error);
+      this.#refuseSocket(socket, refused);
+      this.#record(refused, admitted.connection, request);
+    }
   }
 
   connect(request: IncomingMessage, socket: Duplex, connection: ConnectionContext): void {
@@ -138,15 +171,14 @@ export class RequestHandler implements HttpEvents {
     request.headers["stream" in request ? ":authority" : "host"] = this.#options.hostname;
   }
 
-  /** Hono behind Node's own request and response. Nothing touches the body, so no Request body is ever built. */
+  /** Hono behind Node's own request and response. Nothing touches the Request's body, so none is ever built. */
   #makeListener(): (request: Request, response: Response) => Promise<void> {
-    const app = makeApp(this.#options.forwarder);
     return getRequestListener(
       async (webRequest, { incoming, outgoing }) => {
         const context = this.#contexts.get(incoming);
         try {
           if (!context) throw new TypeError("a request that was not admitted");
-          return await app.fetch(webRequest, { incoming, outgoing, context });
+          return await this.#app.fetch(webRequest, { incoming, outgoing, context });
         } catch (error) {
           this.#failed(error, { request: incoming, response: outgoing, context });
           return RESPONSE_ALREADY_SENT;
@@ -166,7 +198,7 @@ export class RequestHandler implements HttpEvents {
       context,
     }: { request: Request; response: Response; context: RequestContext | undefined },
   ): void {
-    const refused = refusal("internal_error", error instanceof Error ? error.message : String(error));
+    const refused = internalError(error);
     if (response.headersSent) response.destroy();
     else refuse(request, response, refused);
     if (context) this.#record(refused, context.connection, request);
@@ -201,4 +233,8 @@ export class RequestHandler implements HttpEvents {
       reason,
     });
   }
+}
+
+function internalError(error: unknown): Refusal {
+  return refusal("internal_error", error instanceof Error ? error.message : String(error));
 }

@@ -5,6 +5,7 @@ import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { listen, type ListenAddress } from "@gatehouse/shared/listen-address";
 import type { LogRecord, RecordLog } from "@gatehouse/shared/log-record";
+import type { Authorization, Protection } from "./authorization.ts";
 import type { Forwarder } from "./forward.ts";
 import { HttpServers, type HttpLimits } from "./http-servers.ts";
 import { receive, UNKNOWN_IP } from "./receive.ts";
@@ -15,6 +16,7 @@ export interface InstanceServerOptions {
   readonly hostname: Hostname;
   readonly log: RecordLog;
   readonly forwarder: Forwarder;
+  readonly authorization: Pick<Authorization, "configure">;
   /** Certificate, key and ticket keys; asked before each handshake. */
   readonly tlsContext: () => SecureContextOptions;
   readonly publicPort: number;
@@ -77,6 +79,11 @@ export class InstanceServer {
     // The schema has refused lists that don't parse; an entry that slipped through must not open the host.
     this.#allowed = allowed && (allowed.ok ? allowed.list : emptyList());
     this.#handler.configure(config);
+  }
+
+  /** Protected requests are served from now on, where the host config asks for it. */
+  protect(protection: Protection): void {
+    this.#handler.protect(protection);
   }
 
   /** @throws the system's error when an address can't be bound */

@@ -9,6 +9,8 @@ export interface Snapshot {
   readonly hostConfig: string | null;
   readonly route: string | null;
   readonly certificate: string | null;
+  /** As in Redis, where the private one is sealed once more. */
+  readonly signingKeys: string | null;
 }
 
 /**
@@ -82,5 +84,10 @@ function toSnapshot(value: unknown): Snapshot | undefined {
     const found: unknown = Reflect.get(value, name);
     return typeof found === "string" ? found : null;
   };
-  return { hostConfig: text("hostConfig"), route: text("route"), certificate: text("certificate") };
+  return {
+    hostConfig: text("hostConfig"),
+    route: text("route"),
+    certificate: text("certificate"),
+    signingKeys: text("signingKeys"),
+  };
 }

@@ -118,6 +118,8 @@ describe("request target (RFC 9112 section 3.2)", () => {
 });
 
 describe("what a host config closes", () => {
+  const PROTECTED = { auth_enabled: true, auth_required_users: ["*"] };
+  const NO_PROTECTION = { ok: false, problem: "not open" } as const;
   const config = (fields: object) => {
     const parsed = parseHostConfig(JSON.stringify({ target_url: "http://127.0.0.1:1", ...fields }));
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
@@ -128,17 +130,19 @@ describe("what a host config closes", () => {
     [{}, undefined],
     [{ enabled: false }, "disabled"],
     [{ maintenance: true }, "maintenance"],
-    [{ auth_enabled: true, auth_required_users: ["*"] }, "authorization_unavailable"],
-    [
-      { auth_enabled: true, auth_required_users: ["*"], auth_excluded_paths: ["/*"] },
-      "authorization_unavailable",
-    ],
+    [PROTECTED, "authorization_unavailable"],
+    [{ ...PROTECTED, auth_excluded_paths: ["/*"] }, "authorization_unavailable"],
+    [{ ...PROTECTED, maintenance: true }, "maintenance"],
   ])("%j: %p", (fields, reason) => {
-    expect(hostRefusal(config(fields))?.reason).toBe(reason);
+    expect(hostRefusal(config(fields), NO_PROTECTION)?.reason).toBe(reason);
+  });
+
+  test("a protected host serves once its protection is in place", () => {
+    expect(hostRefusal(config(PROTECTED), { ok: true })).toBeUndefined();
   });
 
   test("a config that is gone closes too", () => {
-    expect(hostRefusal(undefined)?.status).toBe(404);
+    expect(hostRefusal(undefined, NO_PROTECTION)?.status).toBe(404);
   });
 });
 

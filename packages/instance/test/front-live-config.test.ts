@@ -54,7 +54,7 @@ describe("a change applies within a second", () => {
 
   test.each([
     ["enabled: false", { enabled: false }, 404],
-    ["auth_enabled without an authorization server", { auth_enabled: true, auth_required_users: ["*"] }, 503],
+    ["auth_enabled without anybody to log in with", { auth_enabled: true, auth_required_users: ["*"] }, 503],
   ])("%s closes every path, upgrades too, and ends the streams", async (_what, config, status) => {
     const front = await bed.start();
     const ended = streamEnd(await openStream(front));
@@ -74,7 +74,7 @@ describe("a change applies within a second", () => {
     await statusBecomes(front, 200);
   });
 
-  test("a host that starts with auth_enabled never serves openly", async () => {
+  test("a host that starts so never serves openly", async () => {
     await bed.configure({ auth_enabled: true, auth_required_users: ["*"], auth_excluded_paths: ["/*"] });
     const front = await bed.start();
     expect((await front.get("/open")).status).toBe(503);

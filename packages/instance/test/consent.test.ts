@@ -77,13 +77,25 @@ describe("the consent page", () => {
     expect(page.text).not.toMatch(/<script|style=|https?:\/\/(?!www\.w3\.org)|\son\w+=/);
   });
 
-  test("sets a cookie that only this host can set and read, and that comes back from the provider", async () => {
-    const { page } = await consentOf();
-    const lines = [page.headers["set-cookie"]].flat().filter((line) => line?.startsWith("__Host-"));
+  test("has a cookie from the start on that only this host can set, and that comes back from the provider", async () => {
+    const answer = await harness.host.request((await harness.authorization()).url);
+    const lines = (answer.headers["set-cookie"] ?? []).filter((line) => line.startsWith("__Host-"));
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toMatch(/^__Host-gatehouse-consent=[\w-]{43}; /);
+    expect(lines[0]).toMatch(/^__Host-gatehouse-start-[\w-]{10}=[\w-]{43}; /);
     for (const attribute of ["Path=/", "Secure", "HttpOnly", "SameSite=Lax", "Max-Age=600"])
       expect(lines[0]?.split("; ")).toContain(attribute);
+  });
+
+  test("shows nothing to a browser that a neighbour gave the engine's cookie of another login", async () => {
+    const { browser, page } = await consentOf();
+    const planted = browser.cookieHeader(page.url).replace(/__Host-[^;]*(?:; )?/, "");
+    expect(planted).toContain("__Secure-");
+    const victim = browser.cookieHeader(new URL("/", ORIGIN)).replace(/=.*/, `=${"x".repeat(43)}`);
+    for (const cookie of [planted, `${planted}; ${victim}`]) {
+      const answer = await harness.host.request(page.url.pathname, { headers: { cookie } });
+      expect(answer.status).toBe(400);
+      expect(answer.text).not.toContain("<form");
+    }
   });
 
   test("is for the browser that started: its link alone shows nothing", async () => {
@@ -172,7 +184,7 @@ describe("the answer to the consent page", () => {
     const [form] = page.forms;
     const cookie = browser.cookieHeader(page.url).replace(/__Host-[^;]*(?:; )?/, "");
     const answer = await harness.host.post(form?.action ?? "", form?.fields ?? {}, { cookie });
-    expect(answer.status).toBe(403);
+    expect(answer.status).toBe(400);
   });
 
   test("is good from each of two pages open side by side", async () => {

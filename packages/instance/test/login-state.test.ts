@@ -114,7 +114,7 @@ describe("state (MCP Security Best Practices, Confused Deputy)", () => {
     const second = await approved(browser);
     expect((await browser.submit(first.page)).url.searchParams.has("code")).toBe(true);
     expect((await browser.submit(second.page)).url.searchParams.has("code")).toBe(true);
-    expect(browser.cookies(ORIGIN).filter(({ name }) => name.includes("gatehouse-login"))).toEqual([]);
+    expect(browser.cookies(ORIGIN).filter(({ name }) => name.startsWith("__Host-"))).toEqual([]);
   });
 
   test("is not used up by a program that looks ahead with HEAD", async () => {

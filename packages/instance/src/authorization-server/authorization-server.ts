@@ -110,8 +110,9 @@ export class AuthorizationServer {
 
   /** Mounts everything that is the authorization server's, the login's pages included. On an open host it all falls through. */
   routes(app: App): void {
-    for (const [path, endpoint] of Object.entries(this.#paths())) app.all(path, this.#serve(endpoint));
+    // First: the login has a word to add to the answers of `/authorize`.
     this.#options.login.routes(app, this.#logins);
+    for (const [path, endpoint] of Object.entries(this.#paths())) app.all(path, this.#serve(endpoint));
   }
 
   #paths(): Readonly<Record<string, Endpoint>> {

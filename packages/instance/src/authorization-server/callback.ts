@@ -58,7 +58,7 @@ export class Callback {
     const result = await this.#assess(c, login, { provider, params, state });
     const location =
       "error" in result ? await pending.refuse(login.uid, result) : await pending.finish(login.uid, result);
-    return seeOther(location, [binding.releaseState(state)]);
+    return seeOther(location, binding.release({ uid: login.uid, state }));
   }
 
   async #assess(

@@ -47,7 +47,7 @@ export class Consent {
       hostname: this.#options.hostname,
       scopes: offeredScopes(hostConfig, pending.requestedScopes),
       providerTitle: provider.title,
-      ...this.#options.binding.bindForm(c, pending.uid),
+      formToken: this.#options.binding.formToken(pending.uid),
     });
   }
 
@@ -72,18 +72,21 @@ export class Consent {
       error: "access_denied",
       description: "the request was declined",
     });
-    return seeOther(location);
+    return seeOther(location, this.#options.binding.release(pending));
   }
 
+  /** Only for the browser that started it: whose reader was lured to somebody else's page has nothing to see there. */
   async #find(c: HostContext): Promise<PendingLogin | undefined> {
-    return await this.#options.pending.find(c.req.param("uid") ?? "", c.req.header("cookie"));
+    const uid = c.req.param("uid") ?? "";
+    if (!this.#options.binding.isStartBound(c, uid)) return undefined;
+    return await this.#options.pending.find(uid, c.req.header("cookie"));
   }
 
   /** A browser says where a form came from; what is no browser may leave that out, but has no cookie of anybody's either. */
   #isOurForm(c: HostContext, uid: string, form: URLSearchParams): boolean {
     const origin = c.req.header("origin");
     if (origin !== undefined && origin !== this.#options.origin) return false;
-    return this.#options.binding.isFormBound(c, uid, form.get("csrf_token") ?? "");
+    return this.#options.binding.isFormBound(c, uid, form.get("csrf_token"));
   }
 
   /** Approved: only now is there a `state`, kept for one use and tied to this browser. */

@@ -3,63 +3,64 @@ import { generateCookie, getCookie } from "hono/cookie";
 import { bearerHash } from "@gatehouse/shared/redis-keys";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
 import type { HostContext } from "./endpoints.ts";
-import { randomValue } from "./sent-login.ts";
 
-/** `__Host-`: set by this very host over TLS, for all of it, so that no neighbour can plant one. */
-const CONSENT_COOKIE = "__Host-gatehouse-consent";
+/** `__Host-`: set by this very host over TLS, for all of it, so that neither a neighbour nor an upstream of one can plant it. */
+const START_COOKIE = "__Host-gatehouse-start";
 const LOGIN_COOKIE = "__Host-gatehouse-login";
-const VALUE_FORM = /^[\w-]{43}$/;
 /** Enough to keep the logins of one browser apart; what counts is the value. */
 const TAG_LENGTH = 10;
 
-/** A token for one consent form, and the cookie without which it is worth nothing. */
-export interface FormBinding {
-  readonly csrfToken: string;
-  /** `Set-Cookie` value. */
-  readonly cookie: string;
-}
-
-/** What ties a login's two pages to the browser that has them open: form to cookie, `state` to cookie. */
+/**
+ * What ties the steps of a login to one browser: start to consent page, page to form, `state` to callback. The engine's own cookies
+ * are for one path each and so can't have the prefix: a neighbour below the same domain could set them, and with them put a consent
+ * page of its own before somebody else.
+ */
 export class LoginBinding {
   readonly #key: Buffer;
   readonly #seconds: number;
 
   /** @param seconds how long a login may take. */
   constructor(sealing: SealingKeys, seconds: number) {
-    this.#key = sealing.derive("consent", 32);
+    this.#key = sealing.derive("login-binding", 32);
     this.#seconds = seconds;
   }
 
-  /** Makes the token of a consent form. A browser keeps its cookie, so that forms open side by side all stay good. */
-  bindForm(c: HostContext, uid: string): FormBinding {
-    const known = getCookie(c, CONSENT_COOKIE);
-    const value = known !== undefined && VALUE_FORM.test(known) ? known : randomValue();
-    return { csrfToken: this.#token(uid, value), cookie: this.#cookie(CONSENT_COOKIE, value) };
+  /** Returns the cookie of the browser that starts this authorization. */
+  bindStart(uid: string): string {
+    return this.#cookie(cookieName(START_COOKIE, uid), this.#code(`start ${uid}`));
   }
 
-  /** True when this token was made for this form in this browser. */
-  isFormBound(c: HostContext, uid: string, csrfToken: string): boolean {
-    const value = getCookie(c, CONSENT_COOKIE);
-    return value !== undefined && isSame(csrfToken, this.#token(uid, value));
+  isStartBound(c: HostContext, uid: string): boolean {
+    return isSame(getCookie(c, cookieName(START_COOKIE, uid)), this.#code(`start ${uid}`));
+  }
+
+  /** Returns the token of this authorization's consent form; worth something only together with {@link bindStart}'s cookie. */
+  formToken(uid: string): string {
+    return this.#code(`form ${uid}`);
+  }
+
+  isFormBound(c: HostContext, uid: string, formToken: string | null): boolean {
+    return this.isStartBound(c, uid) && isSame(formToken ?? undefined, this.formToken(uid));
   }
 
   /** Returns the cookie that lets this browser, and no other, come back with `state`; one for each login that is under way. */
   bindState(state: string): string {
-    return this.#cookie(stateCookie(state), state);
+    return this.#cookie(cookieName(LOGIN_COOKIE, state), state);
   }
 
   isStateBound(c: HostContext, state: string): boolean {
-    const value = getCookie(c, stateCookie(state));
-    return value !== undefined && isSame(state, value);
+    return isSame(getCookie(c, cookieName(LOGIN_COOKIE, state)), state);
   }
 
-  /** Returns the cookie that takes {@link bindState}'s away. */
-  releaseState(state: string): string {
-    return generateCookie(stateCookie(state), "", { ...ATTRIBUTES, maxAge: 0 });
+  /** Returns what takes the cookies of a login away. */
+  release({ uid, state }: { uid: string; state?: string }): string[] {
+    const names = [cookieName(START_COOKIE, uid)];
+    if (state !== undefined) names.push(cookieName(LOGIN_COOKIE, state));
+    return names.map((name) => generateCookie(name, "", { ...ATTRIBUTES, maxAge: 0 }));
   }
 
-  #token(uid: string, value: string): string {
-    return createHmac("sha256", this.#key).update(`${uid} ${value}`).digest("base64url");
+  #code(text: string): string {
+    return createHmac("sha256", this.#key).update(text).digest("base64url");
   }
 
   #cookie(name: string, value: string): string {
@@ -70,11 +71,12 @@ export class LoginBinding {
 /** Lax and not Strict: the browser comes back from the provider by a link. */
 const ATTRIBUTES = { path: "/", secure: true, httpOnly: true, sameSite: "Lax" } as const;
 
-function stateCookie(state: string): string {
-  return `${LOGIN_COOKIE}-${bearerHash(state).slice(0, TAG_LENGTH)}`;
+/** One for each login that is under way, so that those side by side in a browser all stay good. */
+function cookieName(kind: string, id: string): string {
+  return `${kind}-${bearerHash(id).slice(0, TAG_LENGTH)}`;
 }
 
-function isSame(one: string, other: string): boolean {
-  const [left, right] = [Buffer.from(one), Buffer.from(other)];
+function isSame(one: string | undefined, other: string): boolean {
+  const [left, right] = [Buffer.from(one ?? ""), Buffer.from(other)];
   return left.length === right.length && timingSafeEqual(left, right);
 }

@@ -6,7 +6,6 @@ import type { SealingKeys } from "@gatehouse/shared/sealing";
 import { AccessRecord } from "../access-log.ts";
 import type { App } from "../app.ts";
 import type { GrantedIdentity } from "../oauth/identity.ts";
-import { DEFAULT_LIFETIMES } from "../oauth/lifetimes.ts";
 import { UserPins } from "../oauth/user-pin.ts";
 import { Callback } from "./callback.ts";
 import { Consent } from "./consent.ts";
@@ -46,9 +45,12 @@ export interface ProviderLoginOptions {
   readonly github: GitHubSettings;
   /** How the identity provider is spoken to. */
   readonly http?: ProviderHttpOptions;
-  /** Seconds from consent to callback. Default 600. */
+  /** Seconds from start to consent, and from consent to callback. Default, and most, 600. */
   readonly seconds?: number;
 }
+
+/** Longest life of a `state` (MCP Security Best Practices). */
+const MAX_SECONDS = 600;
 
 type Handler = (c: HostContext) => Promise<Response>;
 
@@ -65,7 +67,7 @@ export class ProviderLogin implements Login {
   /** @throws {TypeError} when the sealing keys are another hostname's. */
   constructor(options: ProviderLoginOptions) {
     const { hostname, redis, hostConfig } = options;
-    const seconds = options.seconds ?? DEFAULT_LIFETIMES.pendingLogin;
+    const seconds = Math.min(options.seconds ?? MAX_SECONDS, MAX_SECONDS);
     const sealing = options.sealing.forHostname(hostname);
     if (sealing === undefined) throw new TypeError(`the sealing keys are not those of ${hostname}`);
     this.#options = options;
@@ -97,6 +99,10 @@ export class ProviderLogin implements Login {
     const consent = new Consent(shared);
     const callback = new Callback(shared);
     this.#mount(app, "/interaction/:uid", { GET: (c) => consent.show(c), POST: (c) => consent.decide(c) });
+    app.use("/authorize", async (c, next) => {
+      await next();
+      if (c.env.context.hostConfig.auth_enabled) this.#bindStart(c.res);
+    });
     // Programs that look ahead at links ask with HEAD, and a callback can be asked for once.
     this.#mount(app, "/callback", { GET: (c) => callback.finish(c) });
   }
@@ -107,6 +113,12 @@ export class ProviderLogin implements Login {
 
   errorPage(problem: PageProblem): Response {
     return protocolProblemPage(problem);
+  }
+
+  /** The answer that sends a browser to its consent page says which browser that is. */
+  #bindStart({ headers }: Response): void {
+    const [, uid] = /\/interaction\/([\w-]+)$/.exec(headers.get("location") ?? "") ?? [];
+    if (uid !== undefined) headers.append("set-cookie", this.#binding.bindStart(uid));
   }
 
   /** Serves a path on protected hosts, with one record for each request; on open ones the path is the upstream's. */

@@ -10,9 +10,7 @@ export interface ConsentView {
   readonly scopes: readonly string[];
   /** As a person knows the identity provider. */
   readonly providerTitle: string;
-  readonly csrfToken: string;
-  /** Of the cookie that the token goes with; undefined when the browser has it. */
-  readonly cookie: string | undefined;
+  readonly formToken: string;
 }
 
 /** What a scope lets an application do (contract section 4: what needs which). */
@@ -27,13 +25,12 @@ const SCOPE_WORDS: ReadonlyMap<string, string> = new Map([
  * form is the first one, each choice is a form of its own, and each can be made without a pointer.
  */
 export function consentPage(view: ConsentView): Response {
-  const { pending, hostname, cookie } = view;
+  const { pending, hostname } = view;
   const name = plainName(pending.client.name);
   const shown = name === undefined ? markup`An application without a name` : markup`<bdi>${name}</bdi>`;
   return pageResponse({
     status: 200,
     title: `${name ?? "An application"} asks for access to ${hostname}`,
-    headers: cookie === undefined ? {} : { "set-cookie": cookie },
     body: markup`<p class="host">${hostname}</p>
 <h1>${shown} asks for access</h1>
 <p>If you go on, you sign in with ${view.providerTitle}, and the application can use <strong>${hostname}</strong> in your name.</p>
@@ -51,7 +48,7 @@ function aboutClient({ client, redirectHost }: PendingLogin): Markup {
 ${
   idHost === undefined
     ? markup`<div><dt>Application id</dt><dd><code>${client.id}</code><span class="soft">The application chose its name itself; nobody has checked it.</span></dd></div>`
-    : markup`<div><dt>Described by</dt><dd>${idHost}</dd></div>`
+    : markup`<div><dt>Described by</dt><dd>${idHost}<span class="soft">Its name and return addresses are as this website states them.</span></dd></div>`
 }
 </dl>`;
 }
@@ -77,10 +74,10 @@ function aboutScopes(scopes: readonly string[]): Markup {
 </section>`;
 }
 
-function choices({ pending, providerTitle, csrfToken }: ConsentView): Markup {
+function choices({ pending, providerTitle, formToken }: ConsentView): Markup {
   const form = (choice: string, button: Markup): Markup =>
     markup`<form method="post" action="/interaction/${pending.uid}">
-<input type="hidden" name="csrf_token" value="${csrfToken}"><input type="hidden" name="choice" value="${choice}">
+<input type="hidden" name="csrf_token" value="${formToken}"><input type="hidden" name="choice" value="${choice}">
 ${button}
 </form>`;
   return markup`<div class="choices">

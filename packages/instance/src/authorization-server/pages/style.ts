@@ -42,14 +42,15 @@ code { font: 0.9em/1.4 ui-monospace, SFMono-Regular, Menlo, monospace; }
 .warning h2 { margin: 0 0 0.25rem; }
 .warning p { margin: 0; }
 .choices { display: flex; flex-wrap: wrap; gap: 0.75rem; margin: 1.5rem 0 0.75rem; }
-.choices form { flex: 1 1 10rem; }
+.choices form { flex: 1 1 8rem; }
+.choices form:first-child { flex: 2 1 14rem; }
 button { font: inherit; cursor: pointer; border-radius: 0.5rem; }
 .choices button {
   width: 100%; min-height: 2.75rem; padding: 0.5rem 1rem; font-weight: 600;
   border: 1px solid var(--line); background: transparent; color: var(--ink);
 }
 .choices .go { border-color: var(--accent); background: var(--accent); color: var(--on-accent); }
-.link { min-height: 2.75rem; padding: 0; border: 0; background: none; color: var(--accent); text-decoration: underline; }
+.link { min-height: 2.75rem; padding: 0; border: 0; background: none; color: var(--accent); text-align: start; text-decoration: underline; }
 button:hover { filter: brightness(1.08); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 @media (forced-colors: active) { button, main, .warning { border: 1px solid; } }

@@ -29,7 +29,7 @@ describe("who comes back", () => {
     expect(answer.json).toMatchObject({ scope: "admin user mcp" });
     expect(claims).toMatchObject({ sub: "octocat", uid: "github:583231", email: "octocat@github.com" });
     expect(harness.recorded("login_succeeded")).toMatchObject([
-      { user: "octocat", uid: "github:583231", ip: "34.162.102.82" },
+      { user: "octocat", uid: "github:583231", ip: "34.162.102.82", scopes: ["admin", "user", "mcp"] },
     ]);
   });
 
@@ -100,12 +100,19 @@ describe("GitHub", () => {
     expect(harness.recorded("provider_failed")).toHaveLength(4);
   });
 
-  test("asked to cancel sends access_denied on to the client", async () => {
+  test.each([
+    ["access_denied", "access_denied", "login_refused"],
+    ["application_suspended", "server_error", "provider_failed"],
+    ["redirect_uri_mismatch", "server_error", "provider_failed"],
+    ["temporarily_unavailable", "temporarily_unavailable", "provider_failed"],
+    ["something%0Anew", "access_denied", "login_refused"],
+  ] as const)("sending %s makes it %s for the client", async (...[error, heard, event]) => {
     const browser = harness.browser();
     const consent = await browser.open((await harness.authorization()).url);
     const state = await stateOnTheWay(browser, consent);
-    const end = await browser.open(`/callback?error=access_denied&error_description=x&state=${state}`);
-    expect(end.url.searchParams.get("error")).toBe("access_denied");
+    const end = await browser.open(`/callback?error=${error}&error_description=x&state=${state}`);
+    expect(end.url.searchParams.get("error")).toBe(heard);
+    expect(harness.recorded(event).at(-1)?.message).not.toContain("new");
   });
 
   test("with a code of somebody else's login refuses it, for it was made for another verifier", async () => {

@@ -108,6 +108,7 @@ export class Callback {
       message: `logged in with ${back.provider.title}`,
       clientId,
       identity,
+      scopes,
     });
     return { identity, scopes, membershipToken };
   }

@@ -1,6 +1,6 @@
 import { needsMembership, offeredScopes } from "../oauth/scope.ts";
+import { readBytes } from "./body-bytes.ts";
 import type { HostContext } from "./endpoints.ts";
-import { readForm } from "./form-body.ts";
 import { IdentityProviderError, type IdentityProvider } from "./identity-provider.ts";
 import type { IdentityProviders } from "./identity-providers.ts";
 import type { LoginBinding } from "./login-binding.ts";
@@ -26,6 +26,9 @@ export interface ConsentOptions {
   readonly sent: SentLogins;
   readonly log: LoginLog;
 }
+
+/** Octets of a form with two fields, generously. */
+const MAX_FORM_BYTES = 4096;
 
 /** The consent page, and what follows from its answer. Until it is approved nothing is kept and the provider knows nothing. */
 export class Consent {
@@ -55,7 +58,7 @@ export class Consent {
   async decide(c: HostContext): Promise<Response> {
     const pending = await this.#find(c);
     if (pending === undefined) return problemPage(LOGIN_GONE);
-    const form = await readForm(c);
+    const form = new URLSearchParams((await readBytes(c, MAX_FORM_BYTES)).toString());
     if (!this.#isOurForm(c, pending.uid, form)) {
       this.#record(c, pending, {
         level: "warn",

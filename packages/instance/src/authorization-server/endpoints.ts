@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import type { AppBindings } from "../app.ts";
 import type { SigningKeys } from "../oauth/signing-key.ts";
+import { readBytes } from "./body-bytes.ts";
 import type { Engine, EngineAnswer } from "./engine.ts";
 import { isObject, toResponse, type EngineCall, type PageProblem, type Trace } from "./engine-exchange.ts";
 import { activeRefreshToken, activeToken, readPresentedToken } from "./presented-token.ts";
@@ -138,23 +139,10 @@ function traceOf({ env: { context } }: HostContext): Trace {
   return { ip: context.connection.addresses.source.ip, conn: context.connection.id, req: context.id };
 }
 
-/** A body over the bound; its rest is not read. */
-export class BodyTooLarge extends Error {
-  override readonly name = "BodyTooLarge";
-}
-
 async function readBody(
   c: HostContext,
 ): Promise<{ bytes: Buffer; json: Record<string, unknown> | undefined }> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  // From Node's own stream, which must stay whole for the answer to get out when the body is too long.
-  for await (const chunk of c.env.incoming.iterator({ destroyOnReturn: false })) {
-    chunks.push(chunk);
-    length += chunk.length;
-    if (length > MAX_BODY_BYTES) throw new BodyTooLarge();
-  }
-  const bytes = Buffer.concat(chunks);
+  const bytes = await readBytes(c, MAX_BODY_BYTES);
   const type = (c.req.header("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase();
   return { bytes, json: type === JSON_TYPE ? parseObject(bytes) : undefined };
 }

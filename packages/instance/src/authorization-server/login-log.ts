@@ -9,6 +9,7 @@ export interface LoginStep {
   readonly message: string;
   readonly clientId?: string | undefined;
   readonly identity?: Pick<Identity, "login" | "uid"> | undefined;
+  readonly scopes?: readonly string[];
 }
 
 /** Writes one record for each step of a login (contract section 6). */
@@ -23,7 +24,7 @@ export class LoginLog {
 
   /** `c` is undefined for what happens at a refresh, which the token endpoint records with the peer's address. */
   write(c: HostContext | undefined, step: LoginStep): void {
-    const { level, event, message, clientId, identity } = step;
+    const { level, event, message, clientId, identity, scopes } = step;
     this.#log.write({
       time: Date.now(),
       level,
@@ -34,6 +35,7 @@ export class LoginLog {
       ...(c === undefined ? {} : trace(c)),
       ...(clientId === undefined ? {} : { client_id: clientId }),
       ...(identity === undefined ? {} : { user: identity.login, uid: identity.uid }),
+      ...(scopes === undefined ? {} : { scopes }),
     });
   }
 }

@@ -12,7 +12,7 @@ import { PersonBrowser, type Stop } from "./person-browser.ts";
 
 export const NAME = "simple-oauth.example.com";
 export const ORIGIN = `https://${NAME}`;
-export const CALLBACK = `${ORIGIN}/callback`;
+const CALLBACK = `${ORIGIN}/callback`;
 
 /** As in the demo: everyone may log in, only octocat administers. */
 export const DEMO_LISTS = { auth_required_users: ["*"], oauth_admin_users: ["octocat"] };

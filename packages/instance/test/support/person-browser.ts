@@ -9,7 +9,7 @@ export interface Stop {
   readonly forms: readonly Form[];
 }
 
-export interface Form {
+interface Form {
   readonly method: string;
   readonly action: string;
   readonly fields: Record<string, string>;

@@ -26,7 +26,7 @@ const POLICY = [
  * Headers of everything a person's browser gets from the login. No Cross-Origin-Opener-Policy: clients in a browser open the login
  * as a window and wait for it to come back to them.
  */
-export const PAGE_HEADERS: Readonly<Record<string, string>> = {
+const PAGE_HEADERS: Readonly<Record<string, string>> = {
   "cache-control": "no-store",
   "content-security-policy": POLICY,
   // With `no-referrer` a browser sends `Origin: null` with the form.

@@ -81,8 +81,14 @@ export class DemoSystem {
       hosts,
       upstreams,
       metrics: { dispatcher: `http://${LOOPBACK}:${metricsPort}/metrics` },
-      pids: Object.fromEntries(this.#children.map(({ name, pid }) => [name, pid])),
+      pids: this.#pids(["dispatcher", ...Object.keys(hosts)]),
     };
+  }
+
+  /** In the order of the names: children are listed as they came up. */
+  #pids(names: readonly string[]): Record<string, number> {
+    const pids = new Map(this.#children.map(({ name, pid }) => [name, pid]));
+    return Object.fromEntries(names.map((name) => [name, pids.get(name) ?? 0]));
   }
 
   /** Ends everything that was started; may be called at any time, and again. */

@@ -146,7 +146,9 @@ class Http2Response implements ResponseWriter {
   }
 
   get isWhole(): boolean {
-    return this.#stream.writableFinished && this.#stream.rstCode === constants.NGHTTP2_NO_ERROR;
+    // Not `writableFinished`: a short body and its END_STREAM leave in one frame, and the stream closes before `finish`.
+    const { writableEnded, writableLength, rstCode } = this.#stream;
+    return writableEnded && writableLength === 0 && rstCode === constants.NGHTTP2_NO_ERROR;
   }
 
   inform(status: number, fields: readonly string[]): void {

@@ -81,6 +81,24 @@ describe("an event stream", () => {
     await until("the end on HTTP/2", () => two.answer.isEnded);
   });
 
+  test.each(["chunked", "with a length"])(
+    "that is whole is recorded as such over HTTP/2, %s, however fast its end follows its event",
+    async (framing) => {
+      const event = "event: message\ndata: {}\n\n";
+      const length = framing === "chunked" ? {} : { "content-length": Buffer.byteLength(event) };
+      const front = await serve((request, response) => {
+        request.resume().on("end", () => response.writeHead(200, { ...EVENT_STREAM, ...length }).end(event));
+      });
+      const peer = h2(front);
+      for (let i = 1; i <= 20; i++) {
+        const answer = await peer.ask({ ":path": "/mcp", ":method": "POST" }, "{}");
+        expect(answer.body).toBe(event);
+        const { reason, ended_by: endedBy } = await front.ended(i);
+        expect({ reason, endedBy }).toEqual({ reason: undefined, endedBy: "upstream" });
+      }
+    },
+  );
+
   test("is recorded: its start, chunks 1 and 2, and its end; every chunk at debug", async () => {
     const streams = async (isDebug: boolean): Promise<string[]> => {
       const front = await serve(

@@ -6,7 +6,10 @@ import { GitHub } from "../src/authorization-server/github.ts";
 
 type Answer = (response: ServerResponse) => void;
 
+const APP = { clientId: "id", clientSecret: "s" };
+
 let server: Server;
+let place: { url: string; apiUrl: string };
 let github: GitHub;
 let answers: Record<string, Answer>;
 let asked: string[];
@@ -20,7 +23,8 @@ beforeAll(async () => {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  github = new GitHub({ clientId: "id", clientSecret: "s" }, { url, apiUrl: url }, { timeoutMs: 500 });
+  place = { url, apiUrl: url };
+  github = new GitHub(APP, place);
 });
 afterAll(() => {
   server.closeAllConnections();
@@ -41,8 +45,8 @@ function json(status: number, value: unknown, headers: Record<string, string> = 
   };
 }
 
-const finish = async () =>
-  await github.finish({
+const finish = async (by = github) =>
+  await by.finish({
     state: "s",
     codeVerifier: "v".repeat(43),
     redirectUri: "https://host.example/callback",
@@ -76,7 +80,6 @@ describe("what GitHub may answer", () => {
     ["/user", "too many requests", json(429, { message: "x" }), "unavailable"],
     ["/user", "a fault", json(500, { message: "x" }), "unavailable"],
     ["/user", "an endless body", endless, "unavailable"],
-    ["/user", "half a body", (response) => response.writeHead(200).write("{"), "unavailable"],
     ["/user", "a redirect", json(301, {}, { location: "/elsewhere" }), "refused"],
     ["/login/oauth/access_token", "a redirect", json(302, {}, { location: "/elsewhere" }), "refused"],
     ["/login/oauth/access_token", "no such app", json(404, { error: "Not Found" }), "misconfigured"],
@@ -102,6 +105,15 @@ describe("what GitHub may answer", () => {
     answers[path] = answer;
     await expect(finish()).rejects.toMatchObject({ name: "IdentityProviderError", kind });
     expect(asked).not.toContain("/elsewhere");
+  });
+
+  test.each<[string, Answer]>([
+    ["no answer", () => {}],
+    ["half a body", (response) => response.writeHead(200).write("{")],
+  ])("%s is not waited for without end", async (_title, answer) => {
+    answers["/login/oauth/access_token"] = answer;
+    const impatient = new GitHub(APP, place, { timeoutMs: 100 });
+    await expect(finish(impatient)).rejects.toMatchObject({ kind: "unavailable" });
   });
 
   test("an error is repeated only in GitHub's own words", async () => {

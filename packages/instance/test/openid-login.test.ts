@@ -20,7 +20,7 @@ beforeEach(() => {
 
 function makeProvider(secret = server.clientSecret): OpenIdProvider {
   const { issuer, clientId, fetch } = server;
-  return new OpenIdProvider({ issuer, clientId, clientSecret: secret }, { fetch, timeoutMs: 2000 });
+  return new OpenIdProvider({ issuer, clientId, clientSecret: secret }, { fetch });
 }
 
 const TRIP = {
@@ -205,7 +205,7 @@ describe("the provider", () => {
   test("away is unavailable", async () => {
     const gone = new OpenIdProvider(
       { issuer: "https://localhost:1", clientId: "c", clientSecret: "s" },
-      { fetch: server.fetch, timeoutMs: 2000 },
+      { fetch: server.fetch },
     );
     await expect(gone.begin({ ...TRIP, chooseAccount: false })).rejects.toMatchObject({
       kind: "unavailable",
@@ -217,7 +217,7 @@ describe("a host with identity_provider oidc", () => {
   let harness: LoginHarness;
 
   beforeAll(async () => {
-    harness = await LoginHarness.start({ login: { http: { fetch: server.fetch, timeoutMs: 2000 } } });
+    harness = await LoginHarness.start({ login: { http: { fetch: server.fetch } } });
   });
   afterAll(async () => {
     await harness.stop();

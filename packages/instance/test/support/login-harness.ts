@@ -71,7 +71,6 @@ export class LoginHarness {
       sealing,
       log,
       github: { url: github.url, apiUrl: github.url, app },
-      http: { timeoutMs: 1000 },
       ...options.login,
     });
     host = await Harness.start({

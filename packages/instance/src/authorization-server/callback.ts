@@ -45,6 +45,10 @@ export class Callback {
     this.#options = options;
   }
 
+  /**
+   * Uses up the `state`, learns who came back and sends the browser on to the client, with a code or an error. Where there is no
+   * client to send it to, because nothing waits under that `state` for this browser, it gets a page.
+   */
   async finish(c: HostContext): Promise<Response> {
     const { binding, sent, pending } = this.#options;
     const { searchParams: params } = new URL(c.req.url);
@@ -61,6 +65,7 @@ export class Callback {
     return seeOther(location, binding.release({ uid: login.uid, state }));
   }
 
+  /** Who it is and what they get, or what the client is told instead. */
   async #assess(
     c: HostContext,
     login: SentLogin,

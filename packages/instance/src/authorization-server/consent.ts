@@ -38,7 +38,10 @@ export class Consent {
     this.#options = options;
   }
 
-  /** `GET /interaction/{uid}`. */
+  /**
+   * `GET /interaction/{uid}`. Without an application at the provider there is nothing to consent to: the page says so instead, and
+   * the operator finds it in the record.
+   */
   async show(c: HostContext): Promise<Response> {
     const pending = await this.#find(c);
     if (pending === undefined) return problemPage(LOGIN_GONE);
@@ -151,6 +154,7 @@ export class Consent {
     return problemPage(LOGIN_NOT_SET_UP);
   }
 
+  /** Each step is recorded with the client it is about; who the person is nobody knows yet. */
   #record(
     c: HostContext,
     { client }: PendingLogin,

@@ -67,6 +67,10 @@ export class GitHub implements IdentityProvider {
     this.#http = new ProviderHttp(http);
   }
 
+  /**
+   * GitHub takes PKCE with S256 and binds the code to it. `user:email` is the narrowest scope that shows the verified address;
+   * `read:org` is asked for only where lists name organisations or teams.
+   */
   async begin(trip: LoginTrip & { chooseAccount: boolean }): Promise<URL> {
     const url = new URL(`${this.#place.url}/login/oauth/authorize`);
     url.search = new URLSearchParams({
@@ -141,6 +145,7 @@ export class GitHub implements IdentityProvider {
     return emails.data.find(({ primary, verified }) => primary && verified)?.email ?? null;
   }
 
+  /** Follows pages by number rather than by the `Link` header: no URL in an answer is ever called with the token. */
   async #list<Item>(path: string, token: string, schema: z.ZodType<Item>): Promise<Item[]> {
     const items: Item[] = [];
     for (let page = 1; page <= MAX_PAGES; page += 1) {
@@ -152,6 +157,7 @@ export class GitHub implements IdentityProvider {
     return items;
   }
 
+  /** An answer of 200, or an error: 401 and 403 mean that the token is no longer good for it. */
   async #get(path: string, token: string): Promise<unknown> {
     const { status, json } = await this.#call(path, token);
     if (status === 200) return json;

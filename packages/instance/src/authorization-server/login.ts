@@ -55,7 +55,18 @@ const MAX_SECONDS = 600;
 
 type Handler = (c: HostContext) => Promise<Response>;
 
-/** The login of a host: consent, then its identity provider, then the lists of its config. */
+/**
+ * The login of a host: consent, then its identity provider, then the lists of its config.
+ *
+ * ```
+ * /authorize          the engine's; its answer gets the cookie that names the browser          login-binding.ts
+ * GET /interaction/…  consent page, for that browser only                                      consent.ts, pages/
+ * POST /interaction/… approved: `state` is made and kept, the browser goes to the provider     sent-login.ts
+ * GET /callback       `state` used up; who came back, what they get; back to the engine        callback.ts
+ * ```
+ *
+ * At each refresh the engine asks {@link ProviderLogin.reassess} again (reassessment.ts).
+ */
 export class ProviderLogin implements Login {
   readonly #options: ProviderLoginOptions;
   readonly #providers: IdentityProviders;
@@ -108,10 +119,12 @@ export class ProviderLogin implements Login {
     this.#mount(app, "/callback", { GET: (c) => callback.finish(c) });
   }
 
+  /** Says what is left of a grant by the config, pins and memberships of now. Rejects when Redis does. */
   async reassess(granted: GrantedIdentity): Promise<Left | undefined> {
     return await this.#reassessment.of(granted);
   }
 
+  /** The page for what can't be told to the client, such as an unknown client or redirect URI. */
   errorPage(problem: PageProblem): Response {
     return protocolProblemPage(problem);
   }
@@ -143,6 +156,7 @@ export class ProviderLogin implements Login {
     });
   }
 
+  /** What fails for no fault of the request says nothing of the inside; the record does. */
   async #answer(handler: Handler, c: HostContext): Promise<Response> {
     try {
       return await handler(c);

@@ -88,6 +88,7 @@ export class OpenIdProvider implements IdentityProvider {
     this.title = new URL(client.issuer).host;
   }
 
+  /** OpenID Connect Core section 3.1.2.1, with PKCE (RFC 7636). */
   async begin(trip: LoginTrip & { chooseAccount: boolean }): Promise<URL> {
     const { document } = await this.#discover();
     const url = new URL(document.authorization_endpoint);
@@ -107,6 +108,7 @@ export class OpenIdProvider implements IdentityProvider {
     return url;
   }
 
+  /** Redeems the code and believes the id_token only after every check of section 3.1.3.7. */
   async finish(trip: LoginTrip & { params: URLSearchParams }): Promise<FinishedLogin> {
     const { document, keys } = await this.#discover();
     this.#checkIssuer(trip.params, document.authorization_response_iss_parameter_supported);
@@ -164,6 +166,7 @@ export class OpenIdProvider implements IdentityProvider {
       throw refused("the callback does not come from the issuer");
   }
 
+  /** The token request (section 3.1.3.1), authenticated as the provider's document allows (section 9). */
   async #exchange(
     { params, redirectUri, codeVerifier }: LoginTrip & { params: URLSearchParams },
     document: Discovered["document"],

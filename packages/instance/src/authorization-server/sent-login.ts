@@ -54,6 +54,7 @@ export class SentLogins {
     this.#seconds = options.seconds;
   }
 
+  /** Keeps a login under its `state` for as long as it may take. Rejects when Redis does: then the browser must not be sent. */
   async keep(state: string, login: SentLogin): Promise<void> {
     const key = loginKey(state);
     const content: z.infer<typeof sentLoginSchema> = {

@@ -41,6 +41,10 @@ ${choices(view)}`,
   });
 }
 
+/**
+ * Where the browser will be sent is what a person can check, so it stands first (MCP, "Localhost Redirect URI Risks"). What the client
+ * calls itself proves nothing unless it is described by a document on a website of its own.
+ */
 function aboutClient({ client, redirectHost }: PendingLogin): Markup {
   const idHost = client.isMetadataDocument ? URL.parse(client.id)?.host : undefined;
   return markup`<dl>
@@ -59,6 +63,7 @@ const LOOPBACK_WARNING = markup`<section class="warning" aria-labelledby="loopba
 started it yourself, on this device.</p>
 </section>`;
 
+/** The upper bound of what can come of it: whose account it will be is not known before the login. */
 function aboutScopes(scopes: readonly string[]): Markup {
   if (scopes.length === 0) return markup`<p>At present nobody is given any access here.</p>`;
   const items = scopes.map((scope) => {
@@ -74,6 +79,7 @@ function aboutScopes(scopes: readonly string[]): Markup {
 </section>`;
 }
 
+/** Each button has a form of its own, which says the choice in a hidden field: nothing depends on which button a browser reports. */
 function choices({ pending, providerTitle, formToken }: ConsentView): Markup {
   const form = (choice: string, button: Markup): Markup =>
     markup`<form method="post" action="/interaction/${pending.uid}">

@@ -12,6 +12,7 @@ export interface Problem {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** Returns the page; nothing on it leads anywhere, since nothing in the request can be trusted to. */
 export function problemPage({ status, title, text, detail, headers = {} }: Problem): Response {
   return pageResponse({
     status,
@@ -27,6 +28,7 @@ ${detail === undefined ? undefined : markup`<p class="soft">For support: <code>$
 /** Seconds after which a login may be tried again when something it needs is away. */
 const RETRY_AFTER = "5";
 
+/** The four cases are told apart in the record only: a page that told them apart would help whoever is guessing. */
 export const LOGIN_GONE: Problem = {
   status: 400,
   title: "This login is over",

@@ -105,7 +105,7 @@ export function readSigningKeys(
 /**
  * Makes a new active key; the old one verifies until the last token it may have signed has ended. Resolves with the new `kid`.
  * @param tokenLifetimeSeconds the longest life of an access token.
- * @throws {SigningKeyError} when there are no keys, or somebody else rotated at the same moment.
+ * @throws {SigningKeyError} when there are no keys, they were sealed with another secret key, or somebody else rotated at the same moment.
  */
 export async function rotateSigningKeys(
   place: SigningKeyPlace,
@@ -114,6 +114,8 @@ export async function rotateSigningKeys(
   const key = signingKeyKey(place.hostname);
   const stored = await readRecord(place.redis, key, { hostname: place.hostname, schema: documentSchema });
   if (stored === undefined) throw new SigningKeyError(`${key} holds no signing keys to rotate`);
+  // With another secret key the new document would be one that no instance can open.
+  readSigningKeys(stored.text, place);
   const now = Math.floor(Date.now() / 1000);
   const { active, retired } = stored.value;
   const document: SigningKeyDocument = {

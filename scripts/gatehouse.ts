@@ -1,0 +1,38 @@
+// `scripts/gatehouse <noun> <verb>`: what operators type. Exit 0, 1 (failed), 2 (usage), 78 (configuration).
+import { ConfigError, EXIT_CONFIG } from "@gatehouse/shared/config-error";
+import { UsageError, type Command } from "./commands/command.ts";
+import { keyRotate } from "./commands/key-rotate.ts";
+
+const COMMANDS: readonly Command[] = [keyRotate];
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+function overview(): string {
+  const lines = COMMANDS.map(({ name, summary }) => `  gatehouse ${name.padEnd(24)} ${summary}`);
+  return ["Usage: gatehouse <noun> <verb> [arguments] [--json] [--help]", "", ...lines, ""].join("\n");
+}
+
+async function run(words: readonly string[]): Promise<void> {
+  const [noun = "", verb = "", ...args] = words;
+  if (noun === "" || noun === "--help" || noun === "help") {
+    process.stdout.write(overview());
+    if (noun === "") throw new UsageError("which command?");
+    return;
+  }
+  const command = COMMANDS.find(({ name }) => name === `${noun} ${verb}`);
+  if (!command) throw new UsageError(`no command "${noun} ${verb}".\n\n${overview()}`);
+  if (args.includes("--help")) process.stdout.write(`${command.help}\n`);
+  else await command.run(args, process.env);
+}
+
+function exitStatus(error: unknown): number {
+  if (error instanceof UsageError) return EXIT_USAGE;
+  return error instanceof ConfigError ? EXIT_CONFIG : EXIT_FAILED;
+}
+
+try {
+  await run(process.argv.slice(2));
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exitCode = exitStatus(error);
+}

@@ -77,6 +77,17 @@ describe("the documentation", () => {
     }
   });
 
+  test("names, for every lesson of the original, a test that exists", () => {
+    const lessons = read("docs/from-the-original.md").split("| it did |")[1] ?? "";
+    const rows = lessons.split("\n").filter((line) => line.endsWith(".test.ts` |"));
+    expect(rows.length).toBeGreaterThan(25);
+    for (const row of rows) {
+      for (const file of codeWords(row.split("|").at(-2) ?? "")) {
+        expect([row, file, globSync(join(root, file)).length]).toEqual([row, file, 1]);
+      }
+    }
+  });
+
   test("says in architecture.md only files that exist", () => {
     const tables = read("docs/architecture.md").split("## Events")[0] ?? "";
     const sources = globSync("packages/*/src/**/*.ts", { cwd: root }).map((path) => path.split("/").at(-1));

@@ -6,24 +6,35 @@ import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
-import { startGatehouse, type Gatehouse } from "../support/gatehouse.ts";
+import { Claude } from "../support/claude.ts";
+import { ProtectedGatehouse } from "../support/protected-gatehouse.ts";
 import { runConformance, type ConformanceRun, type Revision } from "./conformance-run.ts";
 import { openLocalhostShim } from "./localhost-shim.ts";
 
-const HOSTNAME = "conformance.localhost";
+const OPEN = "conformance.localhost";
+const PROTECTED = "conformance-oauth.localhost";
 const RUN_TIMEOUT_MS = 180_000;
 
 let upstream: ChildProcess;
 let upstreamUrl: string;
-let gatehouse: Gatehouse;
+let bed: ProtectedGatehouse;
+/** Of a person who may everything that the upstream offers. */
+let authorization: string;
 
 beforeAll(async () => {
   ({ child: upstream, url: upstreamUrl } = await startUpstream());
-  gatehouse = await startGatehouse({ hosts: [{ hostname: HOSTNAME, upstreamUrl }] });
+  bed = await ProtectedGatehouse.start([
+    { hostname: OPEN, upstreamUrl, config: { auth_enabled: false } },
+    { hostname: PROTECTED, upstreamUrl },
+  ]);
+  const claude = new Claude(bed.fetch, bed.origin(PROTECTED));
+  await claude.register();
+  const { access_token } = await claude.authorize((url) => bed.logIn(url, "octocat"));
+  authorization = `Bearer ${access_token}`;
 }, RUN_TIMEOUT_MS);
 
 afterAll(async () => {
-  await gatehouse?.stop();
+  await bed?.stop();
   if (upstream) await endProcess(upstream, "SIGTERM", 5000);
 });
 
@@ -50,12 +61,18 @@ describe.each([
     RUN_TIMEOUT_MS,
   );
 
-  test.each(["http/1.1", "h2"] as const)(
-    "through Gatehouse over %s every check has the same verdict",
-    async (protocol) => {
+  test.each([
+    { hostname: OPEN, protocol: "http/1.1" },
+    { hostname: OPEN, protocol: "h2" },
+    { hostname: PROTECTED, protocol: "http/1.1" },
+    { hostname: PROTECTED, protocol: "h2" },
+  ] as const)(
+    "through $hostname over $protocol every check has the same verdict",
+    async ({ hostname, protocol }) => {
       const bare = await bareRun(revision);
-      const { port, caPem } = gatehouse;
-      const shim = await openLocalhostShim({ hostname: HOSTNAME, port, caPem, protocol });
+      const { port, caPem } = bed.gatehouse;
+      const credentials = hostname === PROTECTED ? { authorization } : {};
+      const shim = await openLocalhostShim({ hostname, port, caPem, protocol, ...credentials });
       try {
         expect(await runConformance(`${shim.url}/mcp`, revision)).toEqual(bare);
       } finally {
@@ -68,7 +85,9 @@ describe.each([
 
 async function startUpstream(): Promise<{ child: ChildProcess; url: string }> {
   const main = `${import.meta.dirname}/fixture/main.ts`;
-  const child = startGuarded(process.execPath, [main, HOSTNAME], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = startGuarded(process.execPath, [main, OPEN, PROTECTED], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   if (!child.stdout) throw new Error("the upstream has no stdout");
   for await (const line of createInterface({ input: child.stdout })) {
     const url = /^listening (http:\S+)\/mcp$/.exec(line)?.[1];

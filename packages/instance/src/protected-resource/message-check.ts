@@ -29,7 +29,7 @@ export async function checkMessages(
   if (!hasBody(source)) return undefined;
   if (head.mcpMethod !== undefined) {
     // The field alone may refuse; that something may pass is believed only from the body, which the upstream will read.
-    const claimed = messageNeeds(rules, [{ method: head.mcpMethod, name: head.mcpName }]);
+    const claimed = messageNeeds(rules, [{ method: head.mcpMethod, name: head.mcpName ?? "" }]);
     if (!satisfies(scopes, claimed)) return refuse(claimed);
   }
   const read = await readMessageBody(source, head);

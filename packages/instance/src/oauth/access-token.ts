@@ -28,6 +28,7 @@ export interface TokenVerifierOptions {
 type Verdict = VerifiedToken | BearerProblem;
 
 const MAX_TOKENS = 10_000;
+const MAX_REVOKED = 10_000;
 /** Seconds around its end in which a record that is gone means the end, not a revocation. */
 const END_LEEWAY_SECONDS = 2;
 
@@ -42,6 +43,8 @@ export class TokenVerifier {
   readonly #stopListening: () => void;
   readonly #seen: SeenTokens;
   readonly #asking = new Map<string, Promise<Verdict>>();
+  /** Ends of tokens that are known to be revoked, by `jti`: should Redis go away, their signature must not bring them back. */
+  readonly #revoked = new Map<string, number>();
   /** Tokens that open exchanges stand on, by `jti`, with how many do. */
   readonly #followed = new Map<string, { readonly token: VerifiedToken; count: number }>();
   #keys: ReadonlyMap<string, KeyObject>;
@@ -116,10 +119,9 @@ export class TokenVerifier {
     const keys = this.#keys;
     const asking = this.#live.ask(claims).then((standing): Verdict => {
       this.#asking.delete(hash);
-      if (standing.state === "revoked") {
-        this.#seen.delete(claims.jti);
-        return { problem: "revoked" };
-      }
+      if (standing.state === "revoked") this.#revoke(claims);
+      if (standing.state === "live") this.#revoked.delete(claims.jti);
+      if (this.#revoked.has(claims.jti)) return { problem: "revoked" };
       const isConfirmed = standing.state === "live";
       const identity = isConfirmed ? standing.identity : this.#seen.get(hash)?.token.identity;
       const token: VerifiedToken = { ...claims, identity };
@@ -159,10 +161,22 @@ export class TokenVerifier {
       if (entry !== undefined) entry.isConfirmed = standing.state === "live";
       return;
     }
-    this.#seen.delete(token.jti);
+    this.#revoke(token);
     // A long answer outlives its token: that was good when it was asked for.
     const hasEnded = token.exp <= Date.now() / 1000 + END_LEEWAY_SECONDS;
     if (!hasEnded && this.#followed.has(token.jti)) this.#options.onRevoked(token.jti);
+  }
+
+  #revoke({ jti, exp }: TokenClaims): void {
+    this.#seen.delete(jti);
+    this.#revoked.set(jti, exp);
+    if (this.#revoked.size <= MAX_REVOKED) return;
+    const now = Date.now() / 1000;
+    for (const [ended, end] of this.#revoked) {
+      // As many as are over, and at least the one that was revoked first.
+      if (end > now && this.#revoked.size <= MAX_REVOKED) break;
+      this.#revoked.delete(ended);
+    }
   }
 }
 

@@ -9,6 +9,8 @@ export interface DemoFile {
   readonly hosts: Readonly<
     Record<string, { readonly auth: boolean; readonly origin: string; readonly port: number }>
   >;
+  /** Where people sign in. `sign_in` and a user name is the address that signs a browser in; only the stand-in has that, and users. */
+  readonly github: { readonly url: string; readonly users: readonly string[]; readonly sign_in?: string };
   readonly upstreams: { readonly simple: string; readonly fast_echo: string };
   readonly metrics: { readonly dispatcher: string };
   /** By role: `dispatcher`, and each hostname for its instance. */

@@ -6,10 +6,27 @@ export interface DemoHost {
   /** Preferred port of its instance; the next free one is taken when it is not free. */
   readonly port: number;
   /** The host config's own fields, as an operator would write them; `target_url` and `certificate` are added. */
-  readonly config: { readonly auth_enabled: boolean };
+  readonly config: { readonly auth_enabled: boolean; readonly [field: string]: unknown };
 }
 
+/** The host that asks for a token. */
+export const PROTECTED_HOST: DemoHost = {
+  hostname: "simple-oauth.localhost",
+  upstream: "simple",
+  port: 13_001,
+  config: {
+    auth_enabled: true,
+    auth_required_users: ["*"],
+    oauth_admin_users: ["octocat"],
+    oauth_user_users: ["*"],
+    oauth_mcp_users: ["*"],
+  },
+};
+
+const OPEN = { auth_enabled: false };
+
 export const DEMO_HOSTS: readonly DemoHost[] = [
-  { hostname: "simple.localhost", upstream: "simple", port: 13_002, config: { auth_enabled: false } },
-  { hostname: "fast-echo.localhost", upstream: "fast_echo", port: 13_003, config: { auth_enabled: false } },
+  PROTECTED_HOST,
+  { hostname: "simple.localhost", upstream: "simple", port: 13_002, config: OPEN },
+  { hostname: "fast-echo.localhost", upstream: "fast_echo", port: 13_003, config: OPEN },
 ];

@@ -52,7 +52,7 @@ async function startAndRun(
   narrator: ConsoleNarrator,
 ): Promise<DemoFile> {
   const file = await system.start();
-  const address = await runAsPeer(file, options, narrator);
+  const { address, clientId } = await runAsPeer(file, options, narrator);
   narrator.step(`What the processes wrote about ${address}`);
   const records = await settledRecordsAbout(
     address,
@@ -63,7 +63,7 @@ async function startAndRun(
     `(${Math.min(records.length, PRINTED_RECORDS)} of ${records.length}; all in ${system.logDir})`,
   );
   await writeDemoFile(options.stateDir, file);
-  if (options.mode !== "once") printReadyLines(file, options);
+  if (options.mode !== "once") printReadyLines(file, options, clientId);
   return file;
 }
 

@@ -8,19 +8,32 @@ export const USAGE = `npm run demo -- [--once | --detach] [--state-dir DIR]
   --detach         return when the run is over and leave everything running (npm run demo:stop ends it)
   --state-dir DIR  keep demo.json, logs and certificates there instead of .gatehouse; two demos need two
 environment
-  GATEHOUSE_DEMO_UPSTREAM      http://host:port in place of the MCP server behind simple.localhost
+  GATEHOUSE_DEMO_UPSTREAM      http://host:port in place of the MCP server behind simple-oauth and simple.localhost
   GATEHOUSE_DEMO_PING_SECONDS  seconds between two pings on an event stream (15)
+  GITHUB_CLIENT_ID, GITHUB_CLIENT_SECRET
+                               an OAuth app at GitHub (GITHUB_URL, GITHUB_API_URL: another place than github.com) instead of the
+                               stand-in; the run then waits for your browser
   GATEHOUSE_TEST_REDIS_URL     an empty Redis to use instead of a private one (REDIS_URL is ignored)
 `;
+
+const GITHUB_VARIABLES = [
+  "GITHUB_CLIENT_ID",
+  "GITHUB_CLIENT_SECRET",
+  "GITHUB_CLIENT_SECRET_FILE",
+  "GITHUB_URL",
+  "GITHUB_API_URL",
+];
 
 /** What the demo was asked to do. */
 export interface DemoOptions {
   readonly mode: "stay" | "once" | "detach";
   readonly stateDir: string;
-  /** Base URL that replaces the MCP server behind simple.localhost. */
+  /** Base URL that replaces the MCP server behind the first two hosts. */
   readonly foreignUpstream: string | undefined;
   /** Seconds between two pings on an event stream. */
   readonly pingSeconds: number;
+  /** Variables for the instances that name a real OAuth app; undefined: the stand-in for GitHub. */
+  readonly githubApp: Readonly<Record<string, string>> | undefined;
 }
 
 /** A complaint about arguments or environment, for the person who typed them. */
@@ -36,6 +49,7 @@ export function readOptions(args: readonly string[], env: NodeJS.ProcessEnv): De
     stateDir: resolve(values["state-dir"] ?? `${REPOSITORY}/.gatehouse`),
     foreignUpstream: readUpstream(env["GATEHOUSE_DEMO_UPSTREAM"]),
     pingSeconds: readPingSeconds(env["GATEHOUSE_DEMO_PING_SECONDS"]),
+    githubApp: readGitHubApp(env),
   };
 }
 
@@ -62,4 +76,14 @@ function readPingSeconds(text = "15"): number {
   const seconds = Number(text);
   if (seconds >= 0.05 && seconds <= 3600) return seconds;
   throw new UsageError("GATEHOUSE_DEMO_PING_SECONDS must be a number from 0.05 to 3600");
+}
+
+function readGitHubApp(env: NodeJS.ProcessEnv): Readonly<Record<string, string>> | undefined {
+  const given = GITHUB_VARIABLES.flatMap((name) => (env[name] ? [[name, env[name]] as const] : []));
+  const app: Record<string, string> = Object.fromEntries(given);
+  if (app["GITHUB_CLIENT_ID"] === undefined) return undefined;
+  if (app["GITHUB_CLIENT_SECRET"] ?? app["GITHUB_CLIENT_SECRET_FILE"]) return app;
+  throw new UsageError(
+    "GITHUB_CLIENT_ID is set, so GITHUB_CLIENT_SECRET or GITHUB_CLIENT_SECRET_FILE must be",
+  );
 }

@@ -18,6 +18,13 @@ export const REVISIONS = {
 } as const;
 export type Revision = keyof typeof REVISIONS;
 
+interface McpClientOptions {
+  /** Sees each response before the client does. */
+  readonly watch?: ((response: Response) => Response) | undefined;
+  /** The access token to send, asked for at every request. */
+  readonly token?: (() => string) | undefined;
+}
+
 /**
  * A peer on this machine that behaves as if the demo's hostnames were in DNS: every connection goes to the dispatcher, with the
  * hostname as server name. (Not every system resolves `*.localhost`.)
@@ -42,19 +49,21 @@ export class Peer {
   }
 
   /** Only what MCP clients send: the request types of Node and of undici are two declarations that do not match. */
-  async #fetch(url: string | URL, { method = "GET", headers, body, signal }: RequestInit): Promise<Response> {
+  async #fetch(url: string | URL, init: RequestInit): Promise<Response> {
+    const { method = "GET", headers, body, signal, redirect = "follow" } = init;
     if (typeof body === "object" && body !== null) throw new TypeError("a request body must be text");
     return await undiciFetch(url, {
       method,
       headers: Object.fromEntries(new Headers(headers)),
       body: body ?? null,
       signal: signal ?? null,
+      redirect,
       dispatcher: this.#agent,
     });
   }
 
-  /** Connects an MCP client of that revision to `url`; `watch` sees each response before the client does. */
-  async mcpClient(url: URL, revision: Revision, watch?: (response: Response) => Response): Promise<Client> {
+  /** Connects an MCP client of that revision to `url`. */
+  async mcpClient(url: URL, revision: Revision, { watch, token }: McpClientOptions = {}): Promise<Client> {
     const client = new Client(
       { name: "gatehouse-demo", version: "1.0.0" },
       { versionNegotiation: REVISIONS[revision] },
@@ -63,7 +72,10 @@ export class Peer {
       const response = await this.fetch(input, init);
       return watch?.(response) ?? response;
     };
-    await client.connect(new StreamableHTTPClientTransport(url, { fetch: fetchWatched }));
+    const authProvider = token && { token: async () => token() };
+    await client.connect(
+      new StreamableHTTPClientTransport(url, { fetch: fetchWatched, ...(authProvider && { authProvider }) }),
+    );
     return client;
   }
 

@@ -2,7 +2,7 @@
 export interface PingWatch {
   /** To be called with every response before the client gets it; returns what the client gets. */
   observe(this: void, response: Response): Response;
-  /** Resolves with the text of the first ping that has come or comes. @throws when none comes within `timeoutMs` */
+  /** Resolves with the text of the first ping that comes from now on. @throws when none comes within `timeoutMs` */
   next(timeoutMs: number): Promise<string>;
 }
 
@@ -10,28 +10,30 @@ export interface PingWatch {
 const PING = /^: ?(ping - [^\r\n]*)\r?\n/m;
 
 export function watchPings(): PingWatch {
-  const { promise, resolve } = Promise.withResolvers<string>();
+  const waiting = new Set<(text: string) => void>();
+  const found = (text: string): void => {
+    for (const resolve of waiting) resolve(text);
+    waiting.clear();
+  };
   return {
     observe: (response) => {
       const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") ?? false;
       if (!isStream || response.body === null) return response;
       const [watched, forClient] = response.body.tee();
       // An aborted stream ends the watching; whether that was right is the client's to say.
-      findPing(watched, resolve).catch(() => undefined);
+      findPings(watched, found).catch(() => undefined);
       return new Response(forClient, { status: response.status, headers: response.headers });
     },
     next: async (timeoutMs) => {
-      const late = Promise.withResolvers<never>();
-      const timer = setTimeout(
-        () => late.reject(new Error(`no ping within ${timeoutMs / 1000} s`)),
-        timeoutMs,
-      );
-      return await Promise.race([promise, late.promise]).finally(() => clearTimeout(timer));
+      const { promise, resolve, reject } = Promise.withResolvers<string>();
+      waiting.add(resolve);
+      const timer = setTimeout(() => reject(new Error(`no ping within ${timeoutMs / 1000} s`)), timeoutMs);
+      return await promise.finally(() => clearTimeout(timer));
     },
   };
 }
 
-async function findPing(stream: ReadableStream<Uint8Array>, found: (text: string) => void): Promise<void> {
+async function findPings(stream: ReadableStream<Uint8Array>, found: (text: string) => void): Promise<void> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of stream) {

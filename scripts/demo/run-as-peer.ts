@@ -1,13 +1,17 @@
 import { readFile } from "node:fs/promises";
 import { connect as tlsConnect } from "node:tls";
 import type { Client } from "@modelcontextprotocol/client";
+import { describeTokens, logInAnother, logInAsClaude, type ClaudeLogin } from "./claude-login.ts";
 import type { DemoFile } from "./demo-file.ts";
 import { isFree } from "./free-port.ts";
-import { DEMO_HOSTS, type DemoHost } from "./hosts.ts";
+import { DEMO_HOSTS, PROTECTED_HOST, type DemoHost } from "./hosts.ts";
 import type { Narrator } from "./narrator.ts";
+import type { Tokens } from "./oauth-client.ts";
 import type { DemoOptions } from "./options.ts";
-import { Peer, REVISIONS, type PeerPlace, type Revision } from "./peer.ts";
+import { Peer, type PeerPlace } from "./peer.ts";
+import { operator, scriptedPerson } from "./person.ts";
 import { watchPings, type PingWatch } from "./ping-watch.ts";
+import { callTools, connect, PATIENCE_MS, whoAmI, type ToolVisit } from "./tool-visit.ts";
 
 /** On Linux all of 127.0.0.0/8 is this machine: an address that only the peer uses shows that it is passed on. */
 const PEER_ADDRESS = "127.0.0.42";
@@ -15,115 +19,164 @@ const PEER_ADDRESS = "127.0.0.42";
 /** TLS alert `unrecognized_name` (RFC 6066 section 3) as Node names it. */
 const UNRECOGNIZED_NAME = "ERR_SSL_TLSV1_UNRECOGNIZED_NAME";
 
-const TOOL_STEPS = 5;
-
-/** Time for what should take no time, on a machine with every core busy. */
-const PATIENCE_MS = 30_000;
+/** What to look for afterwards: in the records, in Redis. */
+export interface PeerTraces {
+  readonly address: string;
+  /** Of the OAuth client that was registered. */
+  readonly clientId: string;
+}
 
 /**
- * Does what a hosted MCP client does: calls all hosts at once, session-based and stateless, and keeps an event stream open on each.
- * Returns the address it came from. @throws at the first answer that is not as it must be
+ * Does what a hosted MCP client does: gets a token where one is needed, calls all hosts at once, session-based and stateless, keeps an
+ * event stream open on each, refreshes the token. @throws at the first answer that is not as it must be
  */
-export async function runAsPeer(file: DemoFile, options: DemoOptions, narrator: Narrator): Promise<string> {
+export async function runAsPeer(
+  file: DemoFile,
+  options: DemoOptions,
+  narrator: Narrator,
+): Promise<PeerTraces> {
   const address = (await isFree(PEER_ADDRESS, 0)) ? PEER_ADDRESS : "127.0.0.1";
   const place: PeerPlace = {
     ...file.dispatcher,
     localAddress: address,
     caPem: await readFile(file.ca_file, "utf8"),
   };
-  const isForeign = (host: DemoHost): boolean =>
-    host.upstream === "simple" && options.foreignUpstream !== undefined;
   const peer = new Peer(place);
-  const pings = new Map<string, PingWatch>();
   try {
-    narrator.step(
-      `A peer at ${address} calls every host at once, session-based and stateless, tools and streams`,
-    );
-    await Promise.all(
-      DEMO_HOSTS.map(async (host) => {
-        const origin = originOf(file, host);
-        if (isForeign(host)) return await callForeign(peer, origin, narrator);
-        const watch = watchPings();
-        pings.set(host.hostname, watch);
-        await callTools(peer, { origin, address, watch }, narrator);
-      }),
-    );
-    const own = DEMO_HOSTS.find((host) => !isForeign(host));
-    if (own !== undefined) await callOverIpv6(place, new URL("/mcp", originOf(file, own)), narrator);
+    const { client, tokens } = await logIn(peer, { file, narrator });
+    const run = new PeerRun({ file, options, narrator, peer, address, tokens });
+    await run.callAllHosts();
+    await callOverIpv6(place, endpointOf(file, firstOpenHost(options)), narrator);
     await callUnknownName(place, narrator);
-    narrator.step(`The event streams are still open: a ping every ${options.pingSeconds} s on each`);
-    const patience = options.pingSeconds * 1000 + PATIENCE_MS;
-    await Promise.all(
-      [...pings].map(async ([hostname, watch]) =>
-        narrator.detail(`${hostname}: "${await watch.next(patience)}"`),
-      ),
-    );
-    return address;
+    narrator.step("Claude refreshes its token, and goes on in the session that is open");
+    await run.goOnWith(await client.refresh(tokens));
+    await run.awaitPings();
+    return { address, clientId: client.id };
   } finally {
     await peer.close();
   }
 }
 
-function originOf(file: DemoFile, host: DemoHost): string {
-  const entry = file.hosts[host.hostname];
-  if (entry === undefined) throw new Error(`${host.hostname} was not started`);
-  return entry.origin;
-}
-
-/** What is behind a replaced upstream is not known, so one answer is shown, whatever it is. */
-async function callForeign(peer: Peer, origin: string, narrator: Narrator): Promise<void> {
-  const response = await peer.fetch(`${origin}/`);
-  narrator.detail(`${origin}/: ${response.status} from the upstream of GATEHOUSE_DEMO_UPSTREAM`);
-  await response.body?.cancel();
-}
-
-interface ToolVisit {
-  readonly origin: string;
-  /** The peer's own address, which the upstream must be told. */
-  readonly address: string;
-  readonly watch: PingWatch;
-}
-
-async function callTools(peer: Peer, visit: ToolVisit, narrator: Narrator): Promise<void> {
-  for (const revision of Object.keys(REVISIONS) as Revision[]) {
-    const url = new URL("/mcp", visit.origin);
-    const client = await peer.mcpClient(url, revision, visit.watch.observe);
-    const { tools } = await client.listTools();
-    const seen = await upstreamView(client);
-    const forwardedFor = seen["x-forwarded-for"];
-    if (forwardedFor !== visit.address)
-      throw new Error(`${url.href}: the upstream was told ${forwardedFor}, the peer is ${visit.address}`);
-    const progress = await countSteps(client);
-    narrator.detail(
-      `${url.hostname}, ${revision}: ${tools.length} tools (${tools.map(({ name }) => name).join(", ")})\n` +
-        `   whoami: the upstream saw X-Forwarded-For ${forwardedFor}, X-Forwarded-Host ${seen["x-forwarded-host"]}, ` +
-        `${seen["x-request-id"]}\n` +
-        `   count: ${progress} progress events, one by one, before the result`,
-    );
-    // The session-based client stays: its GET stream is the one that carries pings.
-    if (revision !== "session-based") await client.close();
+/** At the stand-in a script logs in, and then somebody else to show the difference; at GitHub itself it takes the operator. */
+async function logIn(
+  peer: Peer,
+  { file, narrator }: { file: DemoFile; narrator: Narrator },
+): Promise<ClaudeLogin> {
+  const endpoint = endpointOf(file, PROTECTED_HOST);
+  const tell = (text: string): void => narrator.detail(text);
+  const [first, ...others] = file.github.users;
+  const person = first === undefined ? await operator(tell) : scriptedPerson(first, peer.fetch, tell);
+  try {
+    const login = await logInAsClaude(peer.fetch, { endpoint, person, narrator });
+    for (const other of others) {
+      narrator.step(`The same for ${other}, who is on fewer lists of the host config`);
+      const another = scriptedPerson(other, peer.fetch, () => undefined);
+      narrator.detail(describeTokens(await logInAnother(login, { endpoint, person: another })));
+    }
+    return login;
+  } finally {
+    await person.close();
   }
 }
 
-/** The headers the MCP server received, as its tool `whoami` tells. */
-async function upstreamView(client: Client): Promise<Record<string, string>> {
-  const { headers } = JSON.parse(await firstText(client, "whoami")) as { headers: Record<string, string> };
-  return headers;
+/** The part of the run that keeps sessions and streams open on all hosts. */
+class PeerRun {
+  readonly #file: DemoFile;
+  readonly #options: DemoOptions;
+  readonly #narrator: Narrator;
+  readonly #peer: Peer;
+  readonly #address: string;
+  readonly #pings = new Map<string, PingWatch>();
+  /** The open session on the protected host; none when its upstream may be no MCP server. */
+  #session: Client | undefined;
+  #tokens: Tokens;
+
+  constructor(parts: {
+    file: DemoFile;
+    options: DemoOptions;
+    narrator: Narrator;
+    peer: Peer;
+    address: string;
+    tokens: Tokens;
+  }) {
+    this.#file = parts.file;
+    this.#options = parts.options;
+    this.#narrator = parts.narrator;
+    this.#peer = parts.peer;
+    this.#address = parts.address;
+    this.#tokens = parts.tokens;
+  }
+
+  async callAllHosts(): Promise<void> {
+    this.#narrator.step(
+      `From ${this.#address} it calls every host at once, session-based and stateless, tools and streams; the token goes to ` +
+        `${PROTECTED_HOST.hostname} alone`,
+    );
+    await Promise.all(
+      DEMO_HOSTS.map(async (host) => {
+        if (isForeign(host, this.#options)) return await this.#callForeign(host);
+        const watch = watchPings();
+        this.#pings.set(host.hostname, watch);
+        const session = await callTools(this.#peer, { ...this.#visit(host), watch }, this.#narrator);
+        if (host === PROTECTED_HOST) this.#session = session;
+      }),
+    );
+  }
+
+  async goOnWith(tokens: Tokens): Promise<void> {
+    this.#narrator.detail(describeTokens(tokens));
+    if (tokens.accessToken === this.#tokens.accessToken) throw new Error("the access token is the old one");
+    this.#tokens = tokens;
+    if (this.#session === undefined) return await this.#callForeign(PROTECTED_HOST);
+    const told = await whoAmI(this.#session, this.#visit(PROTECTED_HOST));
+    this.#narrator.detail(`${PROTECTED_HOST.hostname}: whoami: the upstream saw ${told}`);
+  }
+
+  async awaitPings(): Promise<void> {
+    const { pingSeconds } = this.#options;
+    this.#narrator.step(`The event streams are still open: a ping every ${pingSeconds} s on each`);
+    const patience = pingSeconds * 1000 + PATIENCE_MS;
+    await Promise.all(
+      [...this.#pings].map(async ([hostname, watch]) =>
+        this.#narrator.detail(`${hostname}: "${await watch.next(patience)}"`),
+      ),
+    );
+  }
+
+  #visit(host: DemoHost): ToolVisit {
+    return {
+      url: endpointOf(this.#file, host),
+      address: this.#address,
+      tokens: host === PROTECTED_HOST ? () => this.#tokens : undefined,
+    };
+  }
+
+  /** What is behind a replaced upstream is not known, so one answer is shown, whatever it is. */
+  async #callForeign(host: DemoHost): Promise<void> {
+    const { origin } = endpointOf(this.#file, host);
+    const headers: Record<string, string> =
+      host === PROTECTED_HOST ? { authorization: `Bearer ${this.#tokens.accessToken}` } : {};
+    const response = await this.#peer.fetch(`${origin}/`, { headers });
+    this.#narrator.detail(`${origin}/: ${response.status} from the upstream of GATEHOUSE_DEMO_UPSTREAM`);
+    await response.body?.cancel();
+  }
 }
 
-async function firstText(client: Client, tool: string): Promise<string> {
-  const { content } = await client.callTool({ name: tool }, { timeout: PATIENCE_MS });
-  const [first] = content;
-  if (first?.type !== "text") throw new Error(`${tool} did not answer with text`);
-  return first.text;
+function endpointOf(file: DemoFile, { hostname }: DemoHost): URL {
+  const entry = file.hosts[hostname];
+  if (entry === undefined) throw new Error(`${hostname} was not started`);
+  return new URL("/mcp", entry.origin);
 }
 
-async function countSteps(client: Client): Promise<number> {
-  let steps = 0;
-  const call = { name: "count", arguments: { to: TOOL_STEPS, pause_ms: 20 } };
-  await client.callTool(call, { onprogress: () => steps++, timeout: PATIENCE_MS });
-  if (steps !== TOOL_STEPS) throw new Error(`count sent ${steps} progress events, not ${TOOL_STEPS}`);
-  return steps;
+function isForeign({ upstream }: DemoHost, { foreignUpstream }: DemoOptions): boolean {
+  return upstream === "simple" && foreignUpstream !== undefined;
+}
+
+/** The first host with an MCP server that asks for no token. */
+function firstOpenHost(options: DemoOptions): DemoHost {
+  const host = DEMO_HOSTS.find((one) => one !== PROTECTED_HOST && !isForeign(one, options));
+  if (host === undefined) throw new Error("no open host has an MCP server");
+  return host;
 }
 
 async function callOverIpv6(place: PeerPlace, url: URL, narrator: Narrator): Promise<void> {
@@ -131,10 +184,9 @@ async function callOverIpv6(place: PeerPlace, url: URL, narrator: Narrator): Pro
   narrator.step("The same over IPv6");
   const peer = new Peer({ host: "::1", port: place.port, caPem: place.caPem });
   try {
-    const seen = await upstreamView(await peer.mcpClient(url, "stateless 2026-07-28"));
-    if (seen["x-forwarded-for"] !== "::1")
-      throw new Error(`the upstream was told ${seen["x-forwarded-for"]}, not ::1`);
-    narrator.detail(`${url.hostname}: the upstream saw X-Forwarded-For ::1`);
+    const visit = { url, address: "::1" };
+    const told = await whoAmI(await connect(peer, visit, "stateless 2026-07-28"), visit);
+    narrator.detail(`${url.hostname}: the upstream saw ${told}`);
   } finally {
     await peer.close();
   }

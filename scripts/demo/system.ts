@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
@@ -10,21 +9,23 @@ import {
 import { startMcpUpstream } from "@gatehouse/testbed/mcp-upstream";
 import { startPrivateRedis } from "@gatehouse/testbed/private-redis";
 import type { DemoFile } from "./demo-file.ts";
-import { freePort } from "./free-port.ts";
+import { FreePorts } from "./free-port.ts";
 import { GatehouseChild } from "./gatehouse-child.ts";
-import { DEMO_HOSTS, type DemoHost } from "./hosts.ts";
+import { realGitHub, standInGitHub, type DemoGitHub } from "./github.ts";
+import { DEMO_HOSTS, PROTECTED_HOST, type DemoHost } from "./hosts.ts";
 import type { Narrator } from "./narrator.ts";
 import type { DemoOptions } from "./options.ts";
+import { keepSecretKey } from "./secret-key.ts";
 
 const LOOPBACK = "127.0.0.1";
 const PREFERRED_PUBLIC_PORT = 8443;
 const PREFERRED_METRICS_PORT = 9101;
 
-/** Another process may take a port between our look and the child's bind; then the next one is tried. */
-const PORT_ATTEMPTS = 5;
-
 /** Connections get one second to end in order when the demo stops; nobody waits for a demo. */
 const DRAIN_SECONDS = "1";
+
+/** A test suite that has the demo before it registers a client for each of its tests (contract section 5). */
+const REGISTRATIONS_PER_MINUTE = "300";
 
 /** Whether peers can also come over IPv6 on this machine. */
 export function hasIpv6Loopback(): boolean {
@@ -32,13 +33,14 @@ export function hasIpv6Loopback(): boolean {
   return addresses.some(({ address }) => address === "::1");
 }
 
-/** The whole system on loopback: Redis, MCP servers, dispatcher, one instance per host. */
+/** The whole system on loopback: Redis, MCP servers, dispatcher, GitHub or what stands in for it, one instance per host. */
 export class DemoSystem {
   readonly #options: DemoOptions;
   readonly #narrator: Narrator;
   /** What runs inside this process or belongs to it alone; ended last. */
   readonly #endings: (() => Promise<void>)[] = [];
   readonly #children: GatehouseChild[] = [];
+  readonly #ports = new FreePorts();
 
   constructor(options: DemoOptions, narrator: Narrator) {
     this.#options = options;
@@ -72,13 +74,33 @@ export class DemoSystem {
     this.#narrator.step("The dispatcher: reads the server name from the ClientHello, decrypts nothing");
     const { publicPort, metricsPort } = await this.#startDispatcher(redis.url);
 
+    const github = await this.#openGitHub(publicPort);
+
     this.#narrator.step("One instance per hostname: two Redis keys each, as an operator would write them");
-    const hosts = await this.#startInstances({ redisUrl: redis.url, authority, publicPort, upstreams });
+    const secretKeyFile = join(this.#options.stateDir, "state/secret-key");
+    await keepSecretKey(secretKeyFile);
+    const settings = {
+      ...github.settings,
+      REDIS_URL: redis.url,
+      GATEHOUSE_SECRET_KEY_FILE: secretKeyFile,
+      GATEHOUSE_PUBLIC_PORT: String(publicPort),
+      GATEHOUSE_INSTANCE_DRAIN_SECONDS: DRAIN_SECONDS,
+      GATEHOUSE_REGISTRATIONS_PER_MINUTE: REGISTRATIONS_PER_MINUTE,
+      GATEHOUSE_REGISTRATIONS_PER_REDIRECT_HOST_PER_MINUTE: REGISTRATIONS_PER_MINUTE,
+    };
+    const hosts = await this.#startInstances({
+      redisUrl: redis.url,
+      authority,
+      publicPort,
+      upstreams,
+      settings,
+    });
     return {
       dispatcher: { host: LOOPBACK, port: publicPort },
       redis_url: redis.url,
       ca_file: authority.caPath,
       hosts,
+      github: github.file,
       upstreams,
       metrics: { dispatcher: `http://${LOOPBACK}:${metricsPort}/metrics` },
       pids: this.#pids(["dispatcher", ...Object.keys(hosts)]),
@@ -114,8 +136,8 @@ export class DemoSystem {
     const addresses = hasIpv6Loopback() ? [LOOPBACK, "::1"] : [LOOPBACK];
     const stateDir = join(this.#options.stateDir, "state/dispatcher");
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    return await withFreePort(PREFERRED_PUBLIC_PORT, addresses, async (publicPort) => {
-      const metricsPort = await freePort([LOOPBACK], PREFERRED_METRICS_PORT);
+    return await this.#ports.startOn(addresses, PREFERRED_PUBLIC_PORT, async (publicPort) => {
+      const metricsPort = await this.#ports.find([LOOPBACK], PREFERRED_METRICS_PORT);
       const listen = addresses.map((host) => (host.includes(":") ? `[${host}]` : host) + `:${publicPort}`);
       await this.#startChild(
         { package: "dispatcher", name: "dispatcher" },
@@ -132,15 +154,33 @@ export class DemoSystem {
     });
   }
 
+  async #openGitHub(publicPort: number): Promise<DemoGitHub> {
+    const { githubApp } = this.#options;
+    if (githubApp !== undefined) {
+      const github = realGitHub(githubApp);
+      this.#narrator.step(`${github.file.url}, where people sign in, with the app of GITHUB_CLIENT_ID`);
+      this.#narrator.detail(
+        `its callback URL there must be ${originOf(PROTECTED_HOST.hostname, publicPort)}/callback`,
+      );
+      return github;
+    }
+    this.#narrator.step("A stand-in for GitHub, where people sign in: no network, no account of yours");
+    const [first, ...others] = DEMO_HOSTS.map(({ hostname }) => originOf(hostname, publicPort));
+    if (first === undefined) throw new Error("the demo has no hosts");
+    const github = await standInGitHub([first, ...others]);
+    this.#endings.push(() => github.close());
+    this.#narrator.detail(`${github.file.url}, with the accounts ${github.file.users.join(" and ")}`);
+    return github;
+  }
+
   async #startInstances(place: InstancePlace): Promise<DemoFile["hosts"]> {
     const path = place.redisUrl.startsWith("unix://") ? place.redisUrl.slice("unix://".length) : undefined;
     const redis = path === undefined ? new Redis(place.redisUrl) : new Redis({ path });
     redis.on("error", () => undefined); // the command that fails says so
-    const secretKey = randomBytes(32).toString("base64url");
     try {
       const started = DEMO_HOSTS.map(async (host) => {
-        const port = await this.#startInstance(host, { ...place, redis, secretKey });
-        const origin = `https://${host.hostname}:${place.publicPort}`;
+        const port = await this.#startInstance(host, { ...place, redis });
+        const origin = originOf(host.hostname, place.publicPort);
         return [host.hostname, { auth: host.config.auth_enabled, origin, port }] as const;
       });
       return Object.fromEntries(await Promise.all(started));
@@ -149,30 +189,24 @@ export class DemoSystem {
     }
   }
 
-  async #startInstance(
-    host: DemoHost,
-    place: InstancePlace & { redis: Redis; secretKey: string },
-  ): Promise<number> {
+  async #startInstance(host: DemoHost, place: InstancePlace & { redis: Redis }): Promise<number> {
     const { hostname } = host;
     const { certPath, keyPath } = await place.authority.issue([hostname]);
     const stateDir = join(this.#options.stateDir, "state", hostname);
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     const config = { target_url: place.upstreams[host.upstream], ...host.config, certificate: "file" };
     await place.redis.set(`proxy:${hostname}`, JSON.stringify(config));
-    return await withFreePort(host.port, [LOOPBACK], async (port) => {
+    return await this.#ports.startOn([LOOPBACK], host.port, async (port) => {
       await place.redis.set(`route:${hostname}`, String(port));
       // No address here: the instance takes it from its route.
       await this.#startChild(
         { package: "instance", name: hostname },
         {
-          REDIS_URL: place.redisUrl,
+          ...place.settings,
           GATEHOUSE_HOSTNAME: hostname,
           GATEHOUSE_STATE_DIR: stateDir,
-          GATEHOUSE_SECRET_KEY: place.secretKey,
-          GATEHOUSE_PUBLIC_PORT: String(place.publicPort),
           GATEHOUSE_CERTIFICATE_FILE: certPath,
           GATEHOUSE_CERTIFICATE_KEY_FILE: keyPath,
-          GATEHOUSE_INSTANCE_DRAIN_SECONDS: DRAIN_SECONDS,
         },
       );
       this.#narrator.detail(`SET route:${hostname} ${port}\nSET proxy:${hostname} ${JSON.stringify(config)}`);
@@ -194,21 +228,10 @@ interface InstancePlace {
   readonly authority: CertificateAuthority;
   readonly publicPort: number;
   readonly upstreams: DemoFile["upstreams"];
+  /** What all instances have in common, as environment variables. */
+  readonly settings: Readonly<Record<string, string>>;
 }
 
-async function withFreePort<T>(
-  preferred: number,
-  hosts: readonly string[],
-  start: (port: number) => Promise<T>,
-): Promise<T> {
-  let from = preferred;
-  for (let attempt = 1; ; attempt++) {
-    const port = await freePort(hosts, from);
-    try {
-      return await start(port);
-    } catch (error) {
-      if (attempt === PORT_ATTEMPTS || !String(error).includes("EADDRINUSE")) throw error;
-      from = port + 1;
-    }
-  }
+function originOf(hostname: string, publicPort: number): string {
+  return `https://${hostname}:${publicPort}`;
 }

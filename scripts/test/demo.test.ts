@@ -38,6 +38,7 @@ describe("npm run demo", () => {
       expect((await readdir(join(stateDir, "logs"))).toSorted()).toEqual([
         "dispatcher.log",
         "fast-echo.localhost.log",
+        "simple-oauth.localhost.log",
         "simple.localhost.log",
       ]);
     },
@@ -47,7 +48,7 @@ describe("npm run demo", () => {
   test(
     "two demos started at once run side by side although the preferred ports are taken",
     async () => {
-      const taken = await takePorts([8443, 13_002]);
+      const taken = await takePorts([8443, 13_001]);
       const dirs = [join(directory, "left"), join(directory, "right")];
       const runs = dirs.map((stateDir) => startDemo(["--state-dir", stateDir]));
       try {
@@ -56,8 +57,9 @@ describe("npm run demo", () => {
           file.dispatcher.port,
           ...Object.values(file.hosts).map(({ port }) => port),
         ]);
-        expect(new Set(ports).size).toBe(6);
+        expect(new Set(ports).size).toBe(8);
         expect(ports).not.toContain(8443);
+        expect(ports).not.toContain(13_001);
         for (const file of files)
           expect(file.hosts["simple.localhost"]?.origin).toBe(
             `https://simple.localhost:${file.dispatcher.port}`,
@@ -79,7 +81,9 @@ describe("npm run demo", () => {
       const run = startDemo(["--detach", "--state-dir", stateDir]);
       expect([await run.ended, run.output()]).toEqual([0, expect.stringContaining("Ctrl-C")]);
       const file = await demoFile(stateDir);
-      expect(Object.keys(file.pids)).toEqual(["dispatcher", "simple.localhost", "fast-echo.localhost"]);
+      const hostnames = ["simple-oauth.localhost", "simple.localhost", "fast-echo.localhost"];
+      expect(Object.keys(file.hosts)).toEqual(hostnames);
+      expect(Object.keys(file.pids)).toEqual(["dispatcher", ...hostnames]);
       expect(Object.values(file.pids).every(isAlive)).toBe(true);
       const metrics = await fetch(file.metrics.dispatcher);
       expect([metrics.status, (await metrics.text()).length > 0]).toEqual([200, true]);
@@ -127,7 +131,7 @@ describe("npm run demo", () => {
   );
 
   test(
-    "GATEHOUSE_DEMO_UPSTREAM stands behind simple.localhost, whatever it speaks",
+    "GATEHOUSE_DEMO_UPSTREAM stands behind simple-oauth and simple.localhost, whatever it speaks",
     async () => {
       const upstream = createHttpServer((request, response) => response.end(`got ${request.url}`));
       upstream.listen(0, "127.0.0.1");
@@ -143,6 +147,10 @@ describe("npm run demo", () => {
         const peer = new Peer({ ...file.dispatcher, caPem: await readFile(file.ca_file, "utf8") });
         const response = await peer.fetch(`${file.hosts["simple.localhost"]?.origin}/any/path`);
         expect([response.status, await response.text()]).toEqual([200, "got /any/path"]);
+        const shut = await peer.fetch(`${file.hosts["simple-oauth.localhost"]?.origin}/any/path`);
+        expect([shut.status, await shut.text()]).toEqual([401, expect.not.stringContaining("got")]);
+        const { port } = file.dispatcher;
+        expect(run.output()).toContain(`https://simple-oauth.localhost:${port}/: 200 from the upstream`);
         await peer.close();
       } finally {
         run.child.kill("SIGTERM");

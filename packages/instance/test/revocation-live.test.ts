@@ -228,6 +228,85 @@ describe("a changed host config", () => {
   });
 });
 
+describe("what changes while a body is awaited that has to be looked at", () => {
+  const rules = { scope_rules: [{ tool: "delete_*", scope: "admin" }] };
+  const text = JSON.stringify({
+    jsonrpc: "2.0",
+    id: 1,
+    method: "tools/call",
+    params: { name: "get_weather" },
+  });
+
+  /** Sends all but the last octet, lets something happen, then sends that. */
+  async function slowly(token: string, meanwhile: () => Promise<void> | void): Promise<number> {
+    host.configure(rules);
+    host.answers.clear();
+    host.seen.length = 0;
+    const headers = { host: "app.example", authorization: `Bearer ${token}`, "content-length": text.length };
+    const request = http.request({
+      host: "127.0.0.1",
+      port: host.h1Port,
+      path: "/mcp",
+      method: "POST",
+      headers,
+    });
+    request.write(text.slice(0, -1));
+    // A request of another connection that is answered shows that the first one's head was read.
+    await host.ask("/mcp", { token });
+    await meanwhile();
+    request.end(text.slice(-1));
+    const [response] = (await once(request, "response")) as [http.IncomingMessage];
+    response.resume();
+    expect(host.seen.filter(({ body }) => body === text)).toHaveLength(response.statusCode === 200 ? 1 : 0);
+    return response.statusCode ?? 0;
+  }
+
+  test("nothing: it passes", async () => {
+    expect(await slowly(await host.mint(), () => undefined)).toBe(200);
+  });
+
+  test("the token is revoked: it does not pass", async () => {
+    const token = await host.mint({ claims: { jti: "late" } });
+    const status = await slowly(token, async () => {
+      await host.redis.del(tokenKey("late"));
+      await refusedSoon(token);
+    });
+    expect(status).toBe(401);
+  });
+
+  test("the user is taken off the list: it does not pass", async () => {
+    const status = await slowly(await host.mint(), () =>
+      host.configure({ ...rules, auth_required_users: [] }),
+    );
+    expect(status).toBe(401);
+  });
+});
+
+test("no exchange is remembered longer than it lasts, however it ends", async () => {
+  const token = await host.mint();
+  host.answers.clear();
+  await host.ask("/mcp", { token });
+  await host.h2.ask({ ":path": "/mcp", authorization: `Bearer ${token}` });
+  const socket = await openSocket(token);
+  expect(host.resource.open).toBeGreaterThan(0);
+  socket.terminate();
+  // Peers that leave before their token was looked at.
+  for (let i = 0; i < 20; i += 1) {
+    const unseen = await host.mint();
+    const early = http.get({
+      port: host.h1Port,
+      path: "/mcp",
+      headers: { authorization: `Bearer ${unseen}` },
+    });
+    early.on("error", () => undefined);
+    early.once("socket", (raw) => raw.once("connect", () => setImmediate(() => early.destroy())));
+    const { stream } = host.h2.open({ ":path": "/mcp", authorization: `Bearer ${unseen}` });
+    stream.close(8);
+    await new Promise((resolve) => early.once("close", resolve));
+  }
+  await until("the last exchange", () => host.resource.open === 0);
+});
+
 describe("WebSocket upgrades go through the same checks", () => {
   async function refused(headers: Record<string, string>, path = "/ws"): Promise<http.IncomingMessage> {
     const socket = new WebSocket(`ws://127.0.0.1:${host.h1Port}${path}`, {
@@ -302,7 +381,7 @@ describe("Redis away", () => {
     const stays = await host.mint();
     const streams = [await openStream(gone), await openStream(stays)];
     await cutOff(host, (pipeline) => pipeline.del(tokenKey("meanwhile")));
-    await until("the end of the revoked one", () => streams[0]?.isOpen() === false);
+    await until("the end of the revoked one", () => !streams[0]?.isOpen());
     expect(streams[1]?.isOpen()).toBe(true);
     expect(await refusedSoon(gone)).toBeLessThan(SOON_MS);
     expect((await host.ask("/mcp", { token: stays })).status).toBe(200);

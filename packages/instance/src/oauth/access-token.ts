@@ -114,6 +114,11 @@ export class TokenVerifier {
     };
   }
 
+  /** True when it is known that a genuine token was revoked. */
+  isRevoked(jti: string): boolean {
+    return this.#revoked.has(jti);
+  }
+
   /** One question per token at a time, however many requests wait for it. */
   #ask(hash: string, claims: TokenClaims): Promise<Verdict> {
     const keys = this.#keys;
@@ -121,7 +126,7 @@ export class TokenVerifier {
       this.#asking.delete(hash);
       if (standing.state === "revoked") this.#revoke(claims);
       if (standing.state === "live") this.#revoked.delete(claims.jti);
-      if (this.#revoked.has(claims.jti)) return { problem: "revoked" };
+      if (this.isRevoked(claims.jti)) return { problem: "revoked" };
       const isConfirmed = standing.state === "live";
       const identity = isConfirmed ? standing.identity : this.#seen.get(hash)?.token.identity;
       const token: VerifiedToken = { ...claims, identity };

@@ -16,6 +16,7 @@ import { sendAnswer, sendAnswerOnSocket } from "./answer-writer.ts";
 import { errorAnswer, rpcAnswer, SESSION_NOT_FOUND, type Answer } from "./answer.ts";
 import { GuardedPassage } from "./guarded-passage.ts";
 import { checkMessages } from "./message-check.ts";
+import { ExchangeLife, objection, type OpenExchange } from "./open-exchange.ts";
 import { readRequestHead, type RequestHead } from "./request-head.ts";
 import { ResourcePolicy, type Bearer, type JudgedRequest } from "./resource-policy.ts";
 import { SessionBindings, type SessionBindingsOptions } from "./session-binding.ts";
@@ -37,21 +38,22 @@ export interface ProtectedResourceOptions {
 }
 
 /** What was decided about a request. */
-type Decision =
-  | { readonly kind: "answer"; readonly answer: Answer; readonly token?: VerifiedToken | undefined }
-  | {
-      readonly kind: "pass";
-      readonly request: JudgedRequest;
-      readonly bearer?: Bearer;
-      readonly body?: Buffer;
-    };
+type Decision = Passed | Refused;
 
-/** An exchange that was let through and is not over. */
-interface OpenExchange {
-  readonly head: RequestHead;
-  readonly token: VerifiedToken | undefined;
-  readonly context: ForwardContext;
+interface Passed {
+  readonly kind: "pass";
+  readonly request: JudgedRequest;
+  readonly bearer?: Bearer;
+  readonly body?: Buffer;
 }
+
+interface Refused {
+  readonly kind: "answer";
+  readonly answer: Answer;
+  readonly token?: VerifiedToken | undefined;
+}
+
+const PEER_LEFT = errorAnswer(PEER_LEFT_STATUS, "aborted", "aborted_by_peer");
 
 /**
  * The protected resource of one hostname (RFC 9728): every request to a protected host that the authorization server does not take
@@ -64,6 +66,8 @@ export class ProtectedResource {
   readonly #sessions: SessionBindings;
   readonly #policies = new WeakMap<HostConfig, ResourcePolicy>();
   readonly #open = new Set<OpenExchange>();
+  /** The config in force; what is being decided may have begun under a former one. */
+  #config: HostConfig | undefined;
 
   constructor(options: ProtectedResourceOptions) {
     const { hostname, origin, keys, redisUrl, redis, maxTokens } = options;
@@ -76,6 +80,11 @@ export class ProtectedResource {
       onRevoked: (jti) => this.#endOpen((exchange) => exchange.token?.jti === jti),
       ...(maxTokens === undefined ? {} : { maxTokens }),
     });
+  }
+
+  /** Exchanges that were let through and are not over. */
+  get open(): number {
+    return this.#open.size;
   }
 
   start(): void {
@@ -91,10 +100,13 @@ export class ProtectedResource {
    * ended, those from before the host was protected among them.
    */
   configure(config: HostConfig): void {
+    this.#config = config;
     if (!config.auth_enabled) return;
     const policy = this.#policy(config);
     const kept = new Set<ForwardContext>();
-    for (const exchange of this.#open) if (isStillGood(policy, exchange)) kept.add(exchange.context);
+    for (const exchange of this.#open) {
+      if (objection(policy, exchange) === undefined) kept.add(exchange.context);
+    }
     this.#options.endStreams((context) => !kept.has(context));
   }
 
@@ -106,11 +118,13 @@ export class ProtectedResource {
   ): Promise<ForwardContext | undefined> {
     if (!context.hostConfig.auth_enabled) return context;
     const head = readRequestHead(request);
+    const life = new ExchangeLife(response);
     const decision = await this.#decide(head, context.hostConfig, request);
-    if (decision.kind === "pass") return this.#letThrough(decision, context, response);
-    const answer = this.#policy(context.hostConfig).shared(decision.answer, head);
+    const passed = decision.kind === "pass" ? this.#letThrough(decision, context, life) : decision;
+    if ("id" in passed) return passed;
+    const answer = this.#policy(context.hostConfig).shared(passed.answer, head);
     sendAnswer(request, response, answer);
-    this.#record({ ...decision, answer }, head, context);
+    this.#record({ ...passed, answer }, head, context);
     return undefined;
   }
 
@@ -122,11 +136,15 @@ export class ProtectedResource {
   ): Promise<ForwardContext | undefined> {
     if (!context.hostConfig.auth_enabled) return context;
     const head = readRequestHead(request);
+    const life = new ExchangeLife(socket);
     const decision = await this.#decide(head, context.hostConfig, undefined);
-    if (decision.kind === "pass") return this.#letThrough(decision, context, socket);
-    const answer = this.#policy(context.hostConfig).shared(decision.answer, head);
+    const passed = decision.kind === "pass" ? this.#letThrough(decision, context, life) : decision;
+    if ("id" in passed && !life.isOver) return passed;
+    // Nobody else would notice a socket that closed before anyone listened.
+    const refused: Refused = "id" in passed ? { kind: "answer", answer: PEER_LEFT } : passed;
+    const answer = this.#policy(context.hostConfig).shared(refused.answer, head);
     sendAnswerOnSocket(socket, answer);
-    this.#record({ ...decision, answer }, head, context);
+    this.#record({ ...refused, answer }, head, context);
     return undefined;
   }
 
@@ -170,11 +188,12 @@ export class ProtectedResource {
     return rpcAnswer(404, answer, `${word} (MCP Security Best Practices, Session Hijacking)`);
   }
 
+  /** Opens the exchange, unless its ground was taken away while it was decided about. */
   #letThrough(
-    { request, bearer, body }: Extract<Decision, { kind: "pass" }>,
+    { request, bearer, body }: Passed,
     context: RequestContext,
-    exchange: Response | Duplex,
-  ): ForwardContext {
+    life: ExchangeLife,
+  ): ForwardContext | Refused {
     const passage = new GuardedPassage({
       origin: request.head.origin,
       body,
@@ -186,13 +205,25 @@ export class ProtectedResource {
       ...(bearer && { identity: identityOf(bearer) }),
     };
     const open = { head: request.head, token: bearer?.token, context: forwarded };
+    const objected = this.#lateObjection(open);
+    if (objected !== undefined) return { kind: "answer", answer: objected, token: bearer?.token };
+    if (life.isOver) return forwarded;
     const unfollow = bearer && this.#verifier.follow(bearer.token);
     this.#open.add(open);
-    exchange.once("close", () => {
+    life.onOver = () => {
       this.#open.delete(open);
       unfollow?.();
-    });
+    };
     return forwarded;
+  }
+
+  /** A body can take a minute to come: the config may be another by now, the token revoked. */
+  #lateObjection(exchange: OpenExchange): Answer | undefined {
+    const { token, context } = exchange;
+    const config = this.#config ?? context.hostConfig;
+    const isRevoked = token !== undefined && this.#verifier.isRevoked(token.jti);
+    if (!config.auth_enabled || (config === context.hostConfig && !isRevoked)) return undefined;
+    return objection(this.#policy(config), exchange, isRevoked ? { problem: "revoked" } : undefined);
   }
 
   #endOpen(isMeant: (exchange: OpenExchange) => boolean): void {
@@ -211,14 +242,14 @@ export class ProtectedResource {
 
   /** The one record of a request that was answered here. */
   #record(
-    { answer, token }: Extract<Decision, { kind: "answer" }>,
-    { method, target, mcpMethod, mcpName }: RequestHead,
+    { answer, token }: Refused,
+    { method, path, mcpMethod, mcpName }: RequestHead,
     context: RequestContext,
   ): void {
     const access = new AccessRecord(this.#options.log, {
       hostname: this.#options.hostname,
       method,
-      path: target?.path ?? "",
+      path,
       context:
         token === undefined ? context : { ...context, identity: identityOf({ token, scopes: token.scopes }) },
     });
@@ -229,14 +260,6 @@ export class ProtectedResource {
     access.bytesOut = method === "HEAD" ? 0 : Buffer.byteLength(answer.body);
     access.ended();
   }
-}
-
-/** True when an exchange that was let through under a former config would be under this one, as far as its head tells. */
-function isStillGood(policy: ResourcePolicy, { head, token }: OpenExchange): boolean {
-  const request = policy.receive(head);
-  if ("status" in request) return false;
-  if (policy.isExcluded(request.path)) return true;
-  return token !== undefined && !("status" in policy.judge(request, token));
 }
 
 function identityOf({ token, scopes }: Bearer): Identity {

@@ -4,6 +4,8 @@ import type { MirroredFields } from "./message-method.ts";
 /** What of a request decides about it, read once from the raw headers: the parsed ones hide a second value. */
 export interface RequestHead extends MirroredFields {
   readonly method: string;
+  /** For the record, whether it can be used or not. */
+  readonly path: string;
   /** Undefined when the target can't be read. */
   readonly target: RequestTarget | undefined;
   readonly authorization: readonly string[];
@@ -42,9 +44,11 @@ export function readRequestHead(request: {
   const values = readFields(request.rawHeaders);
   const joined = (name: string): string | undefined => values.get(name)?.join(", ");
   const length = joined("content-length");
-  const read = readRequestTarget(request.url ?? "");
+  const { method = "", url = "" } = request;
+  const read = readRequestTarget(url);
   return {
-    method: request.method ?? "",
+    method,
+    path: read.ok ? read.target.path : url.replace(/[?#].*$/s, ""),
     target: read.ok ? read.target : undefined,
     authorization: values.get("authorization") ?? [],
     origin: joined("origin"),

@@ -100,7 +100,7 @@ export class ResourcePolicy {
       case "token":
         return read.token;
       case "missing":
-        return challengeAnswer(401, this.#challenge({ ...request, path }), "no_token (RFC 6750 3)");
+        return this.noToken({ ...request, path });
       case "malformed":
         return challengeAnswer(
           400,
@@ -112,6 +112,11 @@ export class ResourcePolicy {
           `invalid_request: ${read.problem} (RFC 6750 3.1)`,
         );
     }
+  }
+
+  /** Returns the answer to a request without credentials. */
+  noToken(request: RuledRequest): Answer {
+    return challengeAnswer(401, this.#challenge(request), "no_token (RFC 6750 3)");
   }
 
   /** Returns what the token is good for, when that is enough for the request short of its body; else the answer. */

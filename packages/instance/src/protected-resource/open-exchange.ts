@@ -1,0 +1,42 @@
+import type { Duplex } from "node:stream";
+import type { ForwardContext } from "../identity-headers.ts";
+import type { VerifiedToken } from "../oauth/access-token.ts";
+import type { BearerProblem } from "../oauth/signed-token.ts";
+import type { Response } from "../refusal.ts";
+import type { Answer } from "./answer.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { ResourcePolicy } from "./resource-policy.ts";
+
+/** An exchange that was let through and is not over. */
+export interface OpenExchange {
+  readonly head: RequestHead;
+  readonly token: VerifiedToken | undefined;
+  readonly context: ForwardContext;
+}
+
+/** What a config, or a verdict that came later, has against an exchange that was let through, as far as its head tells. */
+export function objection(
+  policy: ResourcePolicy,
+  { head, token }: OpenExchange,
+  verdict: VerifiedToken | BearerProblem | undefined = token,
+): Answer | undefined {
+  const request = policy.receive(head);
+  if ("status" in request) return request;
+  if (policy.isExcluded(request.path)) return undefined;
+  if (verdict === undefined) return policy.noToken(request);
+  const judged = policy.judge(request, verdict);
+  return "status" in judged ? judged : undefined;
+}
+
+/** Whether a response or socket is closed, from before its first await on: a listener that comes later might never be called. */
+export class ExchangeLife {
+  isOver = false;
+  onOver: (() => void) | undefined;
+
+  constructor(exchange: Response | Duplex) {
+    exchange.once("close", () => {
+      this.isOver = true;
+      this.onOver?.();
+    });
+  }
+}

@@ -1,5 +1,5 @@
 /** Error codes of RFC 6750 section 3.1. */
-export type BearerError = "invalid_request" | "invalid_token" | "insufficient_scope";
+type BearerError = "invalid_request" | "invalid_token" | "insufficient_scope";
 
 export interface Challenge {
   /** Absent when no credentials were sent: whoever did not know that any were needed made no error (RFC 6750 section 3.1). */

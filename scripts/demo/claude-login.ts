@@ -44,6 +44,10 @@ export async function logInAsClaude(
 
   narrator.step(`The browser of a person, ${person.name}: consent first, then GitHub`);
   const request = client.authorize(endpoint.origin, CLAUDE_SCOPE);
+  narrator.detail(
+    `Claude sends it to ${request.url.origin}${request.url.pathname} with resource ${endpoint.origin}, ` +
+      `scope "${CLAUDE_SCOPE}", a PKCE challenge (S256) and a state`,
+  );
   const back = await person.authorize(request.url);
   const parameters = [...back.searchParams.keys()].join(", ");
   narrator.detail(`the browser ends at ${back.origin}${back.pathname} with ${parameters}`);

@@ -69,7 +69,7 @@ async function logIn(
   try {
     const login = await logInAsClaude(peer.fetch, { endpoint, person, narrator });
     for (const other of others) {
-      narrator.step(`The same for ${other}, who is on fewer lists of the host config`);
+      narrator.step(`The same for ${other}, who is not among oauth_admin_users`);
       const another = scriptedPerson(other, peer.fetch, () => undefined);
       narrator.detail(describeTokens(await logInAnother(login, { endpoint, person: another })));
     }

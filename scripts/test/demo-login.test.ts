@@ -8,6 +8,7 @@ import { ScriptedBrowser } from "@gatehouse/testbed/scripted-browser";
 import { logInAnother, logInAsClaude, type ClaudeLogin } from "../demo/claude-login.ts";
 import type { DemoFile } from "../demo/demo-file.ts";
 import type { Narrator } from "../demo/narrator.ts";
+import { discover } from "../demo/oauth-client.ts";
 import { Peer } from "../demo/peer.ts";
 import { scriptedPerson } from "../demo/person.ts";
 import { connect, whoAmI } from "../demo/tool-visit.ts";
@@ -54,6 +55,7 @@ describe("the protected host of the demo", () => {
       `GET ${origin}/.well-known/oauth-protected-resource/mcp: 200`,
       `POST ${origin}/register {"client_name":"Claude","redirect_uris":["https://claude.ai/api/mcp/auth_callback"],` +
         '"grant_types":["authorization_code","refresh_token"],"scope":"openid profile email"}',
+      `with resource ${origin}, scope "openid profile email", a PKCE challenge (S256) and a state`,
       '"Claude asks for access"; octocat agrees',
       "octocat signs in",
       `${origin}/callback: 303`,
@@ -103,6 +105,35 @@ describe("the protected host of the demo", () => {
     };
     const tokens = await logInAnother(await logIn("hubot"), { endpoint: endpoint(), person });
     expect(tokens.claims.sub).toBe("octocat");
+  });
+
+  test("would not pass for right with a wrong answer: no challenge, another state, another server's code, another user", async () => {
+    const open = new URL("/mcp", file.hosts["simple.localhost"]!.origin);
+    await expect(discover(peer.fetch, open)).rejects.toThrow(/: 200 with the challenge ""$/);
+    const { client, tokens } = await logIn("octocat");
+    const request = client.authorize(endpoint().origin, "mcp");
+    const back = (parameters: Record<string, string>): URL =>
+      new URL(`${request.redirectUri}?${new URLSearchParams(parameters).toString()}`);
+    const { state } = request;
+    const iss = endpoint().origin;
+    await expect(client.redeem(request, back({ state: "x", iss }))).rejects.toThrow(
+      "state came back changed",
+    );
+    await expect(client.redeem(request, back({ state, iss: open.origin }))).rejects.toThrow(
+      "another server's",
+    );
+    await expect(client.redeem(request, back({ state, iss, code: "x" }))).rejects.toThrow(
+      "400 instead of 200",
+    );
+    await expect(client.redeem(request, back({ error: "access_denied" }))).rejects.toThrow("access_denied");
+    const visit = { url: endpoint(), address: "127.0.0.1", tokens: () => tokens };
+    const mcp = await connect(peer, visit, "stateless 2026-07-28");
+    const claims = { ...tokens.claims, sub: "hubot" };
+    await expect(whoAmI(mcp, { ...visit, tokens: () => ({ ...tokens, claims }) })).rejects.toThrow(
+      "was told x-auth-",
+    );
+    await expect(whoAmI(mcp, { ...visit, tokens: undefined })).rejects.toThrow("was told x-auth-");
+    await expect(whoAmI(mcp, { ...visit, address: "127.0.0.9" })).rejects.toThrow("the peer is 127.0.0.9");
   });
 
   test("is in Redis as the printed lines show: the client with its count, the tokens, no secret of either", async () => {

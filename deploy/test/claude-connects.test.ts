@@ -309,6 +309,37 @@ test("a stream and requests of somebody else go on", async () => {
   stream.destroy();
 });
 
+test("a token and a refresh outlive a restart of the instance", async () => {
+  const { claude, tokens } = await connect("octocat");
+  const instance = bed.gatehouse.instance(HOST);
+  await instance.kill();
+  await instance.start();
+  expect((await whoami(tokens.access_token))["x-auth-user"]).toBe("octocat");
+  const renewed = await claude.refresh(tokens.refresh_token);
+  expect((await whoami(renewed.access_token))["x-auth-user"]).toBe("octocat");
+});
+
+test("each step of a login is one record, with what is known by then", async () => {
+  const instance = bed.gatehouse.instance(HOST);
+  const { claude } = await connect("hubot");
+  const client = `Client=${String(claude.client["client_id"])}`;
+  await instance.awaitRecord(new RegExp(`token issued: .*\n(?:.*\n)?.*${client}`));
+  const steps = instance.records.all(new RegExp(client)).filter(({ component }) => component === "oauth");
+  expect(steps.map(({ headline }) => headline)).toEqual([
+    "● [INFO] client registered",
+    "● [INFO] authorization started",
+    "● [INFO] consent given, on to GitHub",
+    "● [INFO] logged in with GitHub",
+    "● [INFO] authorization granted: code issued",
+    "● [INFO] token issued: authorization_code",
+  ]);
+  for (const { text } of steps) {
+    expect(text).toMatch(/Client: 127\.0\.0\.1 → Proxy: simple-oauth\.localhost\n/);
+    expect(text).toMatch(/Ids: conn=c-\S+ req=req-/);
+  }
+  expect(steps.at(-1)?.text).toContain(`User=hubot | Scopes=["user", "mcp"] | ${client}`);
+});
+
 test("while Redis is away known and unknown tokens are good, and nobody logs in", async () => {
   const [known, unknown] = [await connect("octocat"), await connect("hubot")];
   await whoami(known.tokens.access_token);

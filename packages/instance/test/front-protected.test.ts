@@ -1,5 +1,12 @@
+import type { lookup } from "node:dns";
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { parseHostname } from "@gatehouse/shared/hostname";
+import { SealingKeys } from "@gatehouse/shared/sealing";
+import { rotateSigningKeys } from "@gatehouse/shared/signing-key-record";
 import { eventually, HOSTNAME, openBed, statusOf, type Bed, type Front } from "./support/front-bed.ts";
 
 const APP = { GITHUB_CLIENT_ID: "Iv1.test", GITHUB_CLIENT_SECRET: "s3cret" };
@@ -138,6 +145,63 @@ describe("auth_enabled switched while it runs", () => {
     await statusBecomes(front, 401);
     expect(await keyIds(front)).toEqual(before);
   });
+});
+
+test("signing keys that are rotated are in use within a second, the old one verifies on", async () => {
+  await bed.configure(PROTECTED);
+  const front = await bed.start(APP);
+  const [before = ""] = await keyIds(front);
+  const parsed = parseHostname(HOSTNAME);
+  const sealing = SealingKeys.parse(bed.secretKey, []);
+  if (!parsed.ok || sealing === undefined) throw new TypeError("no place to rotate in");
+  const { hostname } = parsed;
+  const own = sealing.forHostname(hostname);
+  if (own === undefined) throw new TypeError("keys of another host");
+  const kid = await rotateSigningKeys({ redis: bed.store, hostname, sealing: own }, 1800);
+  const rotated = performance.now();
+  await eventually(async () => (await keyIds(front)).length === 2);
+  expect(performance.now() - rotated).toBeLessThan(1000);
+  expect(await keyIds(front)).toEqual([kid, before]);
+});
+
+describe("metadata documents of clients", () => {
+  const NAME = "client.example";
+
+  test.each([
+    ["are not fetched from this machine by default", {}, 400],
+    ["are fetched as the surroundings of the process say", { isAllowedAddress: () => true }, 303],
+  ])("%s", async (_how, policy, status) => {
+    const { certPem, keyPem } = await bed.authority.issue([NAME]);
+    const site = createServer({ cert: certPem, key: keyPem }, (request, response) => {
+      response.setHeader("content-type", "application/json");
+      response.end(
+        JSON.stringify({
+          client_id: `https://${NAME}:${(site.address() as AddressInfo).port}${request.url}`,
+          client_name: "Documented",
+          redirect_uris: ["https://client.example/callback"],
+          token_endpoint_auth_method: "none",
+        }),
+      );
+    });
+    site.listen(0, "127.0.0.1");
+    await once(site, "listening");
+    await bed.configure(PROTECTED);
+    const front = await bed.start(APP, { ...policy, lookup: toLoopback, ca: bed.authority.caPem });
+    const query = new URLSearchParams({
+      response_type: "code",
+      client_id: `https://${NAME}:${(site.address() as AddressInfo).port}/client.json`,
+      redirect_uri: "https://client.example/callback",
+      code_challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+      code_challenge_method: "S256",
+      state: "st-1",
+    });
+    expect((await front.get(`/authorize?${query.toString()}`)).status).toBe(status);
+    site.closeAllConnections();
+    site.close();
+  });
+
+  const toLoopback = ((_name: string, _options: unknown, found: (...answer: unknown[]) => void) =>
+    found(null, [{ address: "127.0.0.1", family: 4 }])) as unknown as typeof lookup;
 });
 
 describe("what is incomplete is refused as a whole, never served openly", () => {

@@ -14,7 +14,7 @@ import {
 } from "@gatehouse/testbed/certificate-authority";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import { Redis } from "ioredis";
-import { startInstance, type Instance } from "../../src/instance.ts";
+import { startInstance, type Instance, type Surroundings } from "../../src/instance.ts";
 
 export const HOSTNAME = "a.example";
 /** What the PROXY headers of these tests say. */
@@ -34,7 +34,7 @@ export interface Bed {
   readonly upstream: Upstream;
   /** Writes the host config: the upstream, `certificate: file`, and what is given. */
   configure(config?: Record<string, unknown>): Promise<void>;
-  start(env?: Record<string, string>): Promise<Front>;
+  start(env?: Record<string, string>, documents?: Surroundings["documents"]): Promise<Front>;
   close(): Promise<void>;
 }
 
@@ -63,7 +63,7 @@ export async function openBed(): Promise<Bed> {
         JSON.stringify({ target_url: upstream.url, certificate: "file", ...config }),
       );
     },
-    start: async (env = {}) => {
+    start: async (env = {}, documents = {}) => {
       const records: LogRecord[] = [];
       const instance = await startInstance({
         env: {
@@ -78,6 +78,7 @@ export async function openBed(): Promise<Bed> {
           ...env,
         },
         pid: process.pid,
+        documents,
         sinks: [
           {
             name: "test",

@@ -1,11 +1,12 @@
 /** The flow of the log, through both tiers: from the first 401 to tool calls, a refresh and a revocation. */
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { startMcpUpstream, type McpUpstream } from "@gatehouse/testbed/mcp-upstream";
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import { Claude, CLAUDE_REGISTRATION, type TokenAnswer } from "./support/claude.ts";
-import { openStream } from "./support/https-peer.ts";
+import { openStream, startRequest } from "./support/https-peer.ts";
 import { ProtectedGatehouse } from "./support/protected-gatehouse.ts";
 import { until } from "./support/until.ts";
 
@@ -286,6 +287,70 @@ describe("within a second, on requests and on an open stream", () => {
 });
 
 type Connected = Awaited<ReturnType<typeof connect>>;
+
+describe("a request whose body is late has no more rights than one that comes now", () => {
+  const RULED = { scope_rules: [{ mcp_method: "tools/call", tool: "delete_*", scope: "admin" }] };
+  const BODY = '{"jsonrpc":"2.0","id":1,"method":"ping"}';
+
+  test.each([
+    [
+      "its token is revoked",
+      401,
+      async (token: string) => {
+        await bed.gatehouse.store.del(`oauth:token:${decodeJwt(token).jti}`);
+      },
+    ],
+    [
+      "its user is struck off the list",
+      401,
+      async () => {
+        const config = { ...RULED, auth_required_users: ["octocat"] };
+        await bed.configure({ hostname: HOST, upstreamUrl: upstream.url, config });
+      },
+    ],
+    [
+      "the host is disabled",
+      404,
+      async () => {
+        const config = { ...RULED, enabled: false };
+        await bed.configure({ hostname: HOST, upstreamUrl: upstream.url, config });
+      },
+    ],
+  ])("%s: %i", async (_what, status, change) => {
+    await bed.configure({ hostname: HOST, upstreamUrl: upstream.url, config: RULED });
+    const { access_token: token } = (await connect("hubot")).tokens;
+    const late = startRequest(bed.gatehouse, {
+      hostname: HOST,
+      path: "/mcp",
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${token}`,
+        "content-type": "application/json",
+        "content-length": String(BODY.length),
+      },
+    });
+    late.write(BODY.slice(0, 10));
+    // The same token on another connection: once that was judged, the first request was.
+    await until(
+      async () => (await post(token)).status,
+      (answer) => answer !== 401,
+    );
+    await change(token);
+    await until(
+      async () => (await post(token)).status,
+      (answer) => answer === status,
+    );
+    late.end(BODY.slice(10));
+    const [answer] = (await once(late, "response")) as [IncomingMessage];
+    answer.resume();
+    expect(answer.statusCode).toBe(status);
+    await bed.configure({ hostname: HOST, upstreamUrl: upstream.url });
+    await until(
+      async () => (await post(undefined)).status,
+      (now) => now === 401,
+    );
+  });
+});
 
 test("a stream and requests of somebody else go on", async () => {
   const [mine, theirs] = await Promise.all([connect("octocat"), connect("hubot")]);

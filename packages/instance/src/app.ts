@@ -20,7 +20,7 @@ export type App = Hono<{ Bindings: AppBindings }>;
  * login its pages; all that is left is the protected resource's, which answers with its metadata, with 404 for the other documents
  * about authorization, with a challenge, or lets the request through.
  */
-export function makeApp(forwarder: Forwarder, protection: Protection | undefined): App {
+export function makeApp(forwarder: Pick<Forwarder, "forward">, protection: Protection | undefined): App {
   const app: App = new Hono();
   protection?.server.routes(app);
   app.all("*", async ({ env }) => {

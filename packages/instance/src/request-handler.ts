@@ -46,14 +46,14 @@ export class RequestHandler implements HttpEvents {
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
     this.#admission = new HostAdmission(options.hostname, options.publicPort);
-    this.#app = makeApp(options.forwarder, undefined);
+    this.#app = this.#makeApp(undefined);
     this.#serve = this.#makeListener();
   }
 
   /** Puts the protection in place, for good. */
   protect(protection: Protection): void {
     this.#protection = protection;
-    this.#app = makeApp(this.#options.forwarder, protection);
+    this.#app = this.#makeApp(protection);
     this.configure(this.#hostConfig);
   }
 
@@ -117,7 +117,14 @@ export class RequestHandler implements HttpEvents {
       const context = this.#protection
         ? await this.#protection.resource.authorizeUpgrade(request, socket, admitted)
         : openContext(admitted);
-      if (context) this.#options.forwarder.upgrade(request, socket, { head, context });
+      if (!context) return;
+      const closed = this.#closed;
+      if (closed) {
+        this.#refuseSocket(socket, closed);
+        this.#record(closed, context.connection, request);
+      } else {
+        this.#options.forwarder.upgrade(request, socket, { head, context });
+      }
     } catch (error) {
       const refused = internalError(error);
       this.#refuseSocket(socket, refused);
@@ -169,6 +176,21 @@ export class RequestHandler implements HttpEvents {
   /** Hono builds its URL from this; in which admitted spelling the peer named us must not matter there. */
   #nameHost(request: Request): void {
     request.headers["stream" in request ? ":authority" : "host"] = this.#options.hostname;
+  }
+
+  #makeApp(protection: Protection | undefined): App {
+    return makeApp(
+      {
+        forward: async (request, response, context) => {
+          // Whoever waited for a token to be looked up, or for a body to be looked at, may find the host closed by now.
+          const closed = this.#closed;
+          if (closed === undefined) return await this.#options.forwarder.forward(request, response, context);
+          refuse(request, response, closed);
+          this.#record(closed, context.connection, request);
+        },
+      },
+      protection,
+    );
   }
 
   /** Hono behind Node's own request and response. Nothing touches the Request's body, so none is ever built. */

@@ -142,12 +142,13 @@ describe("what is remembered", () => {
     expect(isGood(await verifier.verify(token))).toBe(true);
   });
 
-  test("can't be outrun by a revocation on its way: twenty deletions in the middle of the question", async () => {
+  test("can't be outrun by a revocation on its way: deletions at every step of the question", async () => {
     await verifier.verify(await host.mint());
-    for (let i = 0; i < 20; i += 1) {
+    for (let i = 0; i < 120; i += 1) {
       const jti = `race-${i}`;
       const token = await host.mint({ claims: { jti } });
       const first = verifier.verify(token);
+      for (let turn = 0; turn < i % 12; turn += 1) await new Promise((resolve) => setImmediate(resolve));
       await host.redis.del(tokenKey(jti));
       await first;
       const deadline = Date.now() + 5000;

@@ -1,7 +1,8 @@
 import { parseArgs } from "node:util";
+import { redisUrlOption } from "@gatehouse/shared/common-options";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
 import { readConfig, splitList, textOption, type Environment } from "@gatehouse/shared/read-config";
-import { closeRedis, openRedis, parseRedisUrl } from "@gatehouse/shared/redis-connection";
+import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import { rotateSigningKeys } from "@gatehouse/shared/signing-key-record";
 import { once } from "node:events";
@@ -15,13 +16,7 @@ const LONGEST_TOKEN_LIFE_SECONDS = 86_400;
 const CONNECT_TIMEOUT_MS = 5000;
 
 const options = {
-  redisUrl: textOption({
-    env: "REDIS_URL",
-    describe: "Where Gatehouse keeps its keys.",
-    expected: "a URL such as redis://, rediss:// or unix:///path",
-    secret: true,
-    parse: (text) => (parseRedisUrl(text) === undefined ? undefined : text),
-  }),
+  redisUrl: redisUrlOption,
   secretKey: textOption({
     env: "GATEHOUSE_SECRET_KEY",
     describe: "The instances' own secret key.",

@@ -1,24 +1,13 @@
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { connect } from "node:tls";
-import { promisify } from "node:util";
-import { findOnPath } from "@gatehouse/testbed/program-search";
+import { findChromium } from "@gatehouse/testbed/chromium-program";
 import { chromium, type Browser } from "playwright-core";
 import type { FoundPeer, PeerAnswer, PeerProtocol, PeerTarget } from "./peer.ts";
 
-const run = promisify(execFile);
-
-/** Download and unpacking of the distribution's package: some 100 MB. */
-const INSTALL_TIMEOUT_MS = 240_000;
 const LAUNCH_TIMEOUT_MS = 60_000;
 
-const NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
-
-/**
- * Returns Chromium as a peer. `GATEHOUSE_TEST_CHROMIUM` names the executable, or is `skip`; otherwise it is the one on PATH, and
- * where there is none and this is root on a Debian-like system, the distribution's package is installed.
- */
+/** Returns Chromium as a peer, or why this machine has none. */
 export async function chromiumPeer(): Promise<FoundPeer> {
   const name = "Chromium";
   const found = await findChromium();
@@ -28,39 +17,6 @@ export async function chromiumPeer(): Promise<FoundPeer> {
     protocols: ["http/1.1", "h2"],
     fetch: (target, protocol) => fetchOnce(found.program, target, protocol),
   };
-}
-
-async function findChromium(): Promise<{ program: string } | { missing: string }> {
-  const asked = process.env["GATEHOUSE_TEST_CHROMIUM"];
-  if (asked === "skip") return { missing: "GATEHOUSE_TEST_CHROMIUM is skip" };
-  if (asked !== undefined && asked !== "") return { program: asked };
-  const program = findUnderAnyName();
-  if (program !== undefined) return { program };
-  if (process.getuid?.() !== 0 || findOnPath("apt-get") === undefined)
-    return { missing: "Chromium is not installed (apt-get install chromium)" };
-  const problem = await install();
-  const installed = findUnderAnyName();
-  if (installed === undefined)
-    return { missing: `Chromium is not installed, and apt-get failed: ${problem}` };
-  return { program: installed };
-}
-
-function findUnderAnyName(): string | undefined {
-  return NAMES.map((name) => findOnPath(name)).find((program) => program !== undefined);
-}
-
-async function install(): Promise<string> {
-  const options = {
-    timeout: INSTALL_TIMEOUT_MS,
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-  };
-  try {
-    await run("apt-get", ["update", "-qq"], options);
-    await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "chromium"], options);
-    return "it left no chromium on PATH";
-  } catch (error) {
-    return String(error);
-  }
 }
 
 async function fetchOnce(program: string, target: PeerTarget, protocol: PeerProtocol): Promise<PeerAnswer> {

@@ -1,12 +1,16 @@
+import {
+  adminListenOption,
+  logLevelOption,
+  redisUrlOption,
+  stateDirOption,
+} from "@gatehouse/shared/common-options";
 import { parseListenAddress, type ListenAddress } from "@gatehouse/shared/listen-address";
-import { LEVELS } from "@gatehouse/shared/log-record";
 import {
   addressListOption,
   integerOption,
   optional,
   splitList,
   textOption,
-  wordOption,
   type ConfigOf,
 } from "@gatehouse/shared/read-config";
 
@@ -22,22 +26,9 @@ export const dispatcherOptions = {
     fallback: "0.0.0.0:443,[::]:443",
     parse: parseListenList,
   }),
-  redisUrl: textOption({
-    env: "REDIS_URL",
-    describe: "Where routes are kept. The password is part of the URL.",
-    expected: "a URL such as redis://, rediss:// or unix:///path",
-    fallback: "redis://127.0.0.1:6379",
-    secret: true,
-    parse: (text) => (/^(?:rediss?|unix):\/\//.test(text) ? text : undefined),
-  }),
-  stateDir: optional(
-    textOption({
-      env: "GATEHOUSE_STATE_DIR",
-      describe:
-        "Directory for the route snapshot that serves a restart while Redis is away. Without it there is no snapshot.",
-      expected: "an absolute path",
-      parse: (text) => (text.startsWith("/") ? text : undefined),
-    }),
+  redisUrl: redisUrlOption,
+  stateDir: stateDirOption(
+    "Directory for the route snapshot that serves a restart while Redis is away. Without it there is no snapshot.",
   ),
   proxyFrom: addressListOption({
     env: "GATEHOUSE_PROXY_FROM",
@@ -114,21 +105,11 @@ export const dispatcherOptions = {
     max: 20 * DAY_SECONDS,
     fallback: DAY_SECONDS,
   }),
-  adminListen: optional(
-    textOption({
-      env: "GATEHOUSE_DISPATCHER_ADMIN_LISTEN",
-      describe:
-        "Address for /health and /metrics, such as 9101 (loopback) or unix:/path. Not set: off, so that two dispatchers on one machine don't collide.",
-      expected: "an address with a port, or unix:/path",
-      parse: parseListenAddress,
-    }),
+  adminListen: adminListenOption(
+    "GATEHOUSE_DISPATCHER_ADMIN_LISTEN",
+    "Address for /health and /metrics, such as 9101 (loopback) or unix:/path. Not set: off, so that two dispatchers on one machine don't collide.",
   ),
-  logLevel: wordOption({
-    env: "LOG_LEVEL",
-    describe: "Least important records that are kept.",
-    words: LEVELS,
-    fallback: "info",
-  }),
+  logLevel: logLevelOption,
 };
 
 /** The options of one process, parsed and frozen. */

@@ -1,5 +1,10 @@
+import {
+  adminListenOption,
+  logLevelOption,
+  redisUrlOption,
+  stateDirOption,
+} from "@gatehouse/shared/common-options";
 import { parseListenAddress } from "@gatehouse/shared/listen-address";
-import { LEVELS } from "@gatehouse/shared/log-record";
 import {
   addressListOption,
   hostnameOption,
@@ -7,7 +12,6 @@ import {
   optional,
   splitList,
   textOption,
-  wordOption,
   type ConfigOf,
 } from "@gatehouse/shared/read-config";
 import { SealingKeys } from "@gatehouse/shared/sealing";
@@ -23,14 +27,7 @@ export const instanceOptions = {
     env: "GATEHOUSE_HOSTNAME",
     describe: "The one name this process serves: its certificate, its host config, its route.",
   }),
-  redisUrl: textOption({
-    env: "REDIS_URL",
-    describe: "Where the host config is kept. The password is part of the URL.",
-    expected: "a URL such as redis://, rediss:// or unix:///path",
-    fallback: "redis://127.0.0.1:6379",
-    secret: true,
-    parse: (text) => (/^(?:rediss?|unix):\/\//.test(text) ? text : undefined),
-  }),
+  redisUrl: redisUrlOption,
   secretKey: textOption({
     env: "GATEHOUSE_SECRET_KEY",
     describe: "Seals what is stored, and makes session tickets. Instances of one hostname share it.",
@@ -49,14 +46,8 @@ export const instanceOptions = {
       return keys.every((key) => SealingKeys.parse(key, []) !== undefined) ? keys : undefined;
     },
   }),
-  stateDir: optional(
-    textOption({
-      env: "GATEHOUSE_STATE_DIR",
-      describe:
-        "Directory for the sealed snapshot that serves a restart while Redis is away. Without it there is no snapshot.",
-      expected: "an absolute path",
-      parse: absolutePath,
-    }),
+  stateDir: stateDirOption(
+    "Directory for the sealed snapshot that serves a restart while Redis is away. Without it there is no snapshot.",
   ),
   publicPort: integerOption({
     env: "GATEHOUSE_PUBLIC_PORT",
@@ -141,20 +132,11 @@ export const instanceOptions = {
     max: 2_592_000,
     fallback: 30,
   }),
-  adminListen: optional(
-    textOption({
-      env: "GATEHOUSE_INSTANCE_ADMIN_LISTEN",
-      describe: "Address for /health, such as 9201 (loopback) or unix:/path. Not set: off.",
-      expected: "an address with a port, or unix:/path",
-      parse: parseListenAddress,
-    }),
+  adminListen: adminListenOption(
+    "GATEHOUSE_INSTANCE_ADMIN_LISTEN",
+    "Address for /health, such as 9201 (loopback) or unix:/path. Not set: off.",
   ),
-  logLevel: wordOption({
-    env: "LOG_LEVEL",
-    describe: "Least important records that are kept.",
-    words: LEVELS,
-    fallback: "info",
-  }),
+  logLevel: logLevelOption,
 };
 
 export type InstanceConfig = ConfigOf<typeof instanceOptions>;

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import { identityRecordSchema, type IdentityRecord } from "@gatehouse/shared/identity-record";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { parseRecord } from "@gatehouse/shared/oauth-record";
 import {
@@ -30,16 +30,6 @@ export type TokenStanding =
 
 /** Reads of one token before a record that is written all the time is believed anyway. */
 const MAX_READS = 10;
-
-const identitySchema = z.looseObject({
-  hostname: z.string(),
-  uid: z.string(),
-  login: z.string(),
-  email: z.string().nullable(),
-  email_verified: z.boolean(),
-  organisations: z.array(z.string()),
-  teams: z.array(z.string()),
-});
 
 /**
  * The records behind this host's access tokens, followed by Redis's own invalidations: `oauth:token:{jti}` has to be there, and
@@ -112,14 +102,9 @@ export class LiveTokens {
     const record = text === null ? undefined : parseRecord(text, { hostname, schema: tokenRecordSchema });
     if (record === undefined || record.jti !== jti || clients === 0) return { state: "revoked" };
     const facts = await redis.get(grantIdentityKey(record.grant_id));
-    const identity = facts === null ? undefined : parseRecord(facts, { hostname, schema: identitySchema });
-    return {
-      state: "live",
-      identity:
-        identity === undefined || identity.uid !== record.uid
-          ? undefined
-          : { ...identity, emailVerified: identity.email_verified },
-    };
+    const identity =
+      facts === null ? undefined : parseRecord(facts, { hostname, schema: identityRecordSchema });
+    return { state: "live", identity: identity?.uid === record.uid ? toIdentity(identity) : undefined };
   }
 
   #watch(keys: readonly string[], read: { isStale: boolean }): () => void {
@@ -161,4 +146,10 @@ function isDocumentClient(clientId: string): boolean {
 
 function idsBehind(keys: readonly string[], prefix: string): readonly string[] {
   return keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+}
+
+/** Who it is, without what the record keeps for refreshes. */
+function toIdentity(record: IdentityRecord): Identity {
+  const { uid, login, email, email_verified: emailVerified, organisations, teams } = record;
+  return { uid, login, email, emailVerified, organisations, teams };
 }

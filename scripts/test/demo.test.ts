@@ -21,8 +21,14 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "gatehouse-demo-"));
 });
 afterAll(async () => {
+  // A detached demo outlives a test that failed before its own demo:stop.
+  stopDemo(join(directory, "detached"));
   await rm(directory, { recursive: true, force: true });
 });
+
+function stopDemo(stateDir: string): { status: number | null; stdout: string } {
+  return spawnSync(process.execPath, [STOP, "--state-dir", stateDir], { encoding: "utf8" });
+}
 
 describe("npm run demo", () => {
   test(
@@ -100,7 +106,7 @@ describe("npm run demo", () => {
       const second = startDemo(["--once", "--state-dir", stateDir]);
       expect([await second.ended, second.output()]).toEqual([1, expect.stringContaining("runs already")]);
 
-      const stop = spawnSync(process.execPath, [STOP, "--state-dir", stateDir], { encoding: "utf8" });
+      const stop = stopDemo(stateDir);
       expect([stop.status, stop.stdout]).toEqual([0, expect.stringContaining("ended the demo")]);
       expect(Object.values(file.pids).some(isAlive)).toBe(false);
       expect(existsSync(join(stateDir, "demo.json"))).toBe(false);

@@ -69,7 +69,10 @@ describe("gatehouse key rotate", () => {
       err: expect.stringContaining("one hostname"),
     });
     expect(gatehouse(["key", "rotate", HOST, "--force"]).status).toBe(2);
-    const wrong = gatehouse(["key", "rotate", HOST], { REDIS_URL: "localhost:6379", GATEHOUSE_SECRET_KEY: "short" });
+    const wrong = gatehouse(["key", "rotate", HOST], {
+      REDIS_URL: "localhost:6379",
+      GATEHOUSE_SECRET_KEY: "short",
+    });
     expect([wrong.status, wrong.err]).toEqual([
       78,
       expect.stringMatching(/REDIS_URL: must be[\s\S]*GATEHOUSE_SECRET_KEY: must be/),

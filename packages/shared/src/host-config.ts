@@ -129,6 +129,19 @@ function isOrigin(text: string): boolean {
   return url !== null && url.origin === text;
 }
 
+/** Paths below which a protected host answers itself (contract section 5): an endpoint there would never be reached. */
+const OWN_PATHS = [
+  "/register",
+  "/authorize",
+  "/interaction",
+  "/callback",
+  "/token",
+  "/revoke",
+  "/introspect",
+  "/jwks",
+  "/.well-known",
+];
+
 /** Rules between fields. `auth_enabled` without what it needs must never come to mean "open". */
 function crossFieldProblems(config: HostConfig): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
@@ -137,6 +150,14 @@ function crossFieldProblems(config: HostConfig): ConfigProblem[] {
       key: "auth_required_users",
       expected: 'is required when auth_enabled is true (["*"] for everyone, [] for nobody)',
       got: absent,
+    });
+  }
+  const { resource_endpoint: endpoint } = config;
+  if (config.auth_enabled && OWN_PATHS.some((path) => endpoint === path || endpoint.startsWith(`${path}/`))) {
+    problems.push({
+      key: "resource_endpoint",
+      expected: "must not be a path of the authorization server",
+      got: JSON.stringify(endpoint),
     });
   }
   if (config.identity_provider === "oidc") {

@@ -58,6 +58,17 @@ describe("a host config document", () => {
     expect(parse({ ...open, auth_enabled: true, auth_required_users: [] }).ok).toBe(true);
   });
 
+  test.each(["/token", "/register/x", "/.well-known/mcp"])(
+    "with its endpoint at %s, which is ours, is refused",
+    (endpoint) => {
+      const document = { ...open, resource_endpoint: endpoint };
+      expect(parse(document).ok).toBe(true);
+      expect(problems({ ...document, auth_enabled: true, auth_required_users: ["*"] })).toEqual([
+        "resource_endpoint: must not be a path of the authorization server",
+      ]);
+    },
+  );
+
   test("lists every problem at once, unknown keys included", () => {
     expect(
       problems({

@@ -70,11 +70,17 @@ export interface LogRecord {
   readonly ip?: string;
   readonly conn?: string;
   readonly req?: string;
+  /** The trace that the request belongs to (W3C Trace Context), as sent to the upstream: 32 hex digits. */
+  readonly trace_id?: string;
   readonly method?: string;
   /** Path without query. */
   readonly path?: string;
   readonly status?: number;
   readonly duration_ms?: number;
+  /** Milliseconds until the upstream's answer began. */
+  readonly upstream_ms?: number;
+  /** Chunks of an event stream that ended. */
+  readonly chunks?: number;
   readonly mcp_method?: string;
   readonly mcp_tool?: string;
   readonly user?: string;

@@ -14,6 +14,7 @@ import {
 } from "proxy-protocol-js";
 import { canonicalIp, type Address, type AddressPair } from "./address.ts";
 import { crc32c } from "./crc32c.ts";
+import { ipv6Octets } from "./ip-octets.ts";
 
 /*
  * The PROXY header (HAProxy's proxy-protocol.txt), version 1 and 2, written and read. This is the only file that touches
@@ -295,26 +296,6 @@ function ipText(octets: Buffer): string {
   const groups: string[] = [];
   for (let at = 0; at < 16; at += 2) groups.push(octets.readUInt16BE(at).toString(16));
   return groups.join(":");
-}
-
-function ipv6Octets(ip: string): number[] {
-  const dotted = ip.lastIndexOf(":") + 1;
-  const isDotted = isIPv4(ip.slice(dotted));
-  const tail = isDotted ? ip.slice(dotted).split(".").map(Number) : [];
-  // Without the dotted end, "::" may be all that is left of "::1.2.3.4", and "1:2:" of "1:2:1.2.3.4".
-  const text = isDotted ? ip.slice(0, dotted).replace(/([^:]):$/, "$1") : ip;
-  const [head = "", rest] = text.split("::");
-  const before = groupOctets(head);
-  const after = [...groupOctets(rest ?? ""), ...tail];
-  return [...before, ...Array<number>(16 - before.length - after.length).fill(0), ...after];
-}
-
-function groupOctets(text: string): number[] {
-  if (text === "") return [];
-  return text.split(":").flatMap((group) => {
-    const value = Number.parseInt(group, 16);
-    return [value >> 8, value & 0xff];
-  });
 }
 
 function malformed(problem: string): ProxyHeaderRead {

@@ -1,6 +1,7 @@
 import {
   adminListenOption,
   logLevelOption,
+  recordOptions,
   redisUrlOption,
   stateDirOption,
 } from "@gatehouse/shared/common-options";
@@ -110,6 +111,7 @@ export const dispatcherOptions = {
     "Address for /health and /metrics, such as 9101 (loopback) or unix:/path. Not set: off, so that two dispatchers on one machine don't collide.",
   ),
   logLevel: logLevelOption,
+  ...recordOptions,
 };
 
 /** The options of one process, parsed and frozen. */

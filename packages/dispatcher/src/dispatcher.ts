@@ -115,7 +115,7 @@ export class Dispatcher implements RunningProcess {
     await this.#admin?.close();
     this.#sweep.stop();
     this.#say("process_stopped", "dispatcher stopped");
-    await this.#log.flush(FLUSH_MS);
+    await this.#log.close(FLUSH_MS);
   }
 
   /** 503 while draining, so that a balancer in front sends nobody here any more; a lost Redis is no reason to. */

@@ -1,16 +1,16 @@
 import { ConsoleSink } from "@gatehouse/shared/console-sink";
 import { inheritedListeners } from "@gatehouse/shared/listen-address";
 import { runProcess } from "@gatehouse/shared/process-lifecycle";
+import { openRecords } from "@gatehouse/shared/process-records";
 import { readConfig } from "@gatehouse/shared/read-config";
-import { RecordWriter } from "@gatehouse/shared/record-log";
 import { dispatcherOptions } from "./config.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
 await runProcess(async () => {
   const config = readConfig(dispatcherOptions, process.env);
-  const log = new RecordWriter({
-    level: config.logLevel,
+  const log = openRecords(config, {
     component: "dispatcher",
+    clientName: "gatehouse-dispatcher-records",
     sinks: [new ConsoleSink()],
   });
   const dispatcher = new Dispatcher(config, log);

@@ -1,6 +1,7 @@
 import {
   adminListenOption,
   logLevelOption,
+  recordOptions,
   redisUrlOption,
   stateDirOption,
 } from "@gatehouse/shared/common-options";
@@ -137,6 +138,7 @@ export const instanceOptions = {
     "Address for /health, such as 9201 (loopback) or unix:/path. Not set: off.",
   ),
   logLevel: logLevelOption,
+  ...recordOptions,
 };
 
 export type InstanceConfig = ConfigOf<typeof instanceOptions>;

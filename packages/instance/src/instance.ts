@@ -8,7 +8,8 @@ import {
 } from "@gatehouse/shared/listen-address";
 import type { RunningProcess } from "@gatehouse/shared/process-lifecycle";
 import { readConfig, type Environment } from "@gatehouse/shared/read-config";
-import { RecordWriter, type RecordSink } from "@gatehouse/shared/record-log";
+import { openRecords } from "@gatehouse/shared/process-records";
+import type { RecordSink, RecordWriter } from "@gatehouse/shared/record-log";
 import { certificateKey, hostConfigKey, routeKey, signingKeyKey } from "@gatehouse/shared/redis-keys";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import { Authorization } from "./authorization.ts";
@@ -84,7 +85,11 @@ export class Instance implements RunningProcess {
   ) {
     const { hostname } = config;
     const keys = hostKeys(config);
-    const log = new RecordWriter({ level: config.logLevel, component: "instance", sinks });
+    const log = openRecords(config, {
+      component: "instance",
+      clientName: `gatehouse-records-${hostname}`,
+      sinks,
+    });
     this.#config = config;
     this.#inherited = inherited;
     this.#log = log;
@@ -183,7 +188,7 @@ export class Instance implements RunningProcess {
       this.#snapshotFile?.settled(),
       this.#admin?.close(),
     ]);
-    await this.#log.flush(FLUSH_MS);
+    await this.#log.close(FLUSH_MS);
   }
 
   /**

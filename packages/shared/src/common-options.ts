@@ -1,6 +1,7 @@
 import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
 import { LEVELS, type Level } from "./log-record.ts";
-import { optional, textOption, wordOption, type Option } from "./read-config.ts";
+import { integerOption, optional, textOption, wordOption, type Option } from "./read-config.ts";
+import { isRecordRedisUrl } from "./record-redis.ts";
 import { parseRedisUrl } from "./redis-connection.ts";
 
 /** Options that mean the same in every process, so that one env file can serve several. */
@@ -20,6 +21,38 @@ export const logLevelOption: Option<Level> = wordOption({
   words: LEVELS,
   fallback: "info",
 });
+
+/** Value of `LOG_REDIS_URL` for a record that stands on the console only. */
+export const NO_RECORD_STORE = "off";
+
+/** The stored traffic record: where it is and how much of it is kept. */
+export const recordOptions = {
+  logRedisUrl: optional(
+    textOption({
+      env: "LOG_REDIS_URL",
+      describe:
+        "Where the traffic record is kept. Not set: on the server of REDIS_URL. `off`: records go to the console only.",
+      expected: "a URL as for REDIS_URL, redis+cluster://host:port,host:port for a Cluster, or off",
+      secret: true,
+      parse: (text) => (text === NO_RECORD_STORE || isRecordRedisUrl(text) ? text : undefined),
+    }),
+  ),
+  logMaxRecords: integerOption({
+    env: "GATEHOUSE_LOG_MAX_RECORDS",
+    describe:
+      "Records kept at most, of all processes together; the same for all of them. About 450 bytes of Redis memory each.",
+    min: 1000,
+    max: 100_000_000,
+    fallback: 1_000_000,
+  }),
+  logMaxDays: integerOption({
+    env: "GATEHOUSE_LOG_MAX_DAYS",
+    describe: "Days that a record is kept at most.",
+    min: 1,
+    max: 3650,
+    fallback: 30,
+  }),
+};
 
 /** `describe` says what the process keeps there. */
 export function stateDirOption(describe: string): Option<string | undefined> {

@@ -30,6 +30,8 @@ export const EVENTS = [
   "stream_started",
   "stream_chunk",
   "records_lost",
+  "record_store_lost",
+  "record_store_regained",
   "client_registered",
   "client_changed",
   "client_deleted",

@@ -1,10 +1,18 @@
-import type { Component, Level, LogRecord, RecordLog } from "./log-record.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Component, EventName, Level, LogRecord, RecordLog } from "./log-record.ts";
 import { LEVELS } from "./log-record.ts";
+import { RecordQueue } from "./record-queue.ts";
 
-/** A place records are kept. `write` settles when the batch is safe there; a rejection loses that batch, and it is counted. */
+/** A place records are kept. `write` settles when the batch is safe there. */
 export interface RecordSink {
   readonly name: string;
+  /**
+   * Milliseconds after which a batch that was rejected is given again, the same array and before any other, until it is taken. Without
+   * it a rejected batch is lost, and counted.
+   */
+  readonly retryMs?: number;
   write(batch: readonly LogRecord[]): Promise<void>;
+  close?(): Promise<void>;
 }
 
 export interface RecordWriterOptions {
@@ -17,15 +25,38 @@ export interface RecordWriterOptions {
   readonly maxQueuedRecords?: number;
 }
 
+/** What one sink has been given so far, since the start. */
+export interface LaneReport {
+  readonly sink: string;
+  /** Records that wait, or are on their way. */
+  readonly queued: number;
+  readonly written: number;
+  readonly lost: number;
+}
+
 /** Records per write: large enough that the sink's cost per call vanishes, small enough for one render to stay under a millisecond or two. */
 const BATCH_RECORDS = 256;
+/** Octets that records may hold while they wait for one sink, estimated: a peer chooses how long a path is. */
+const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
+/** Milliseconds between two tries of a sink that fails while a process waits for its last records to be written. */
+const FLUSH_RETRY_MS = 50;
+/** Milliseconds for telling the other sinks what one could not be given any more. */
+const LAST_WORD_MS = 500;
 
 interface Lane {
   readonly sink: RecordSink;
-  queue: LogRecord[];
+  readonly queue: RecordQueue;
+  /** Being written, or to be given again. */
+  batch: readonly LogRecord[] | undefined;
   writing: Promise<void> | undefined;
-  /** Lost since the last time it was said. */
+  retry: NodeJS.Timeout | undefined;
+  /** When the sink that now fails began to, on the clock of `performance.now()`. */
+  failingSince: number | undefined;
+  written: number;
   lost: number;
+  /** Lost since the last time it was said, and what the batch on its way says of it. */
+  unsaid: number;
+  saying: number;
 }
 
 /**
@@ -37,17 +68,37 @@ export class RecordWriter implements RecordLog {
   readonly #rank: number;
   readonly #lanes: readonly Lane[];
   #timer: NodeJS.Timeout | undefined;
-  #lostInAll = 0;
 
   constructor(options: RecordWriterOptions) {
     this.#options = { flushIntervalMs: 50, maxQueuedRecords: 10_000, ...options };
     this.#rank = LEVELS.indexOf(options.level);
-    this.#lanes = options.sinks.map((sink) => ({ sink, queue: [], writing: undefined, lost: 0 }));
+    const bounds = { maxRecords: this.#options.maxQueuedRecords, maxBytes: MAX_QUEUED_BYTES };
+    this.#lanes = options.sinks.map((sink) => ({
+      sink,
+      queue: new RecordQueue(bounds),
+      batch: undefined,
+      writing: undefined,
+      retry: undefined,
+      failingSince: undefined,
+      written: 0,
+      lost: 0,
+      unsaid: 0,
+      saying: 0,
+    }));
   }
 
   /** Records lost in all lanes since the start. */
   get lost(): number {
-    return this.#lostInAll;
+    return this.#lanes.reduce((sum, lane) => sum + lane.lost, 0);
+  }
+
+  get lanes(): readonly LaneReport[] {
+    return this.#lanes.map(({ sink, queue, batch, written, lost }) => ({
+      sink: sink.name,
+      queued: queue.length + (batch?.length ?? 0),
+      written,
+      lost,
+    }));
   }
 
   isEnabled(level: Level): boolean {
@@ -56,66 +107,129 @@ export class RecordWriter implements RecordLog {
 
   write(record: LogRecord): void {
     if (!this.isEnabled(record.level)) return;
-    for (const lane of this.#lanes) {
-      if (lane.queue.length >= this.#options.maxQueuedRecords) {
-        // Drop a tenth at once: shifting one by one from a full queue would cost its length each time.
-        this.#lose(lane, lane.queue.splice(0, Math.ceil(this.#options.maxQueuedRecords / 10)).length);
-      }
-      lane.queue.push(record);
-      if (lane.queue.length >= BATCH_RECORDS) this.#drain(lane);
-    }
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      for (const lane of this.#lanes) this.#drain(lane);
-    }, this.#options.flushIntervalMs).unref();
+    for (const lane of this.#lanes) this.#push(lane, record);
   }
 
   /** Settles when everything queued so far was written or lost, or when the deadline (milliseconds) passed. Never rejects. */
   async flush(deadlineMs: number): Promise<void> {
-    const { promise: late, resolve: giveUp } = Promise.withResolvers<void>();
-    const timer = setTimeout(giveUp, deadlineMs);
-    await Promise.race([late, Promise.all(this.#lanes.map((lane) => this.#empty(lane)))]);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), deadlineMs);
+    const passed = new Promise<void>((resolve) => late.signal.addEventListener("abort", () => resolve()));
+    await Promise.race([passed, Promise.all(this.#lanes.map((lane) => this.#empty(lane, late.signal)))]);
     clearTimeout(timer);
+    late.abort();
   }
 
-  async #empty(lane: Lane): Promise<void> {
-    while (lane.queue.length > 0 || lane.writing) {
+  /** The end of the record: flushes, tells the sinks that work what the others could not be given, and closes all. Never rejects. */
+  async close(deadlineMs: number): Promise<void> {
+    await this.flush(deadlineMs);
+    const behind = this.lanes.filter(({ queued }) => queued > 0);
+    for (const { sink, queued } of behind) {
+      this.#say(
+        "records_lost",
+        { level: "warn", message: `${queued} records lost: ${sink} did not take them in time` },
+        sink,
+      );
+    }
+    if (behind.length > 0) await this.flush(LAST_WORD_MS);
+    clearTimeout(this.#timer);
+    for (const lane of this.#lanes) clearTimeout(lane.retry);
+    await Promise.allSettled(this.#lanes.map(({ sink }) => sink.close?.()));
+  }
+
+  #push(lane: Lane, record: LogRecord): void {
+    this.#lose(lane, lane.queue.push(record));
+    if (lane.queue.length >= BATCH_RECORDS) this.#drain(lane);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      for (const each of this.#lanes) this.#drain(each);
+    }, this.#options.flushIntervalMs).unref();
+  }
+
+  async #empty(lane: Lane, late: AbortSignal): Promise<void> {
+    while (!late.aborted && (lane.queue.length > 0 || lane.batch !== undefined)) {
+      clearTimeout(lane.retry);
+      lane.retry = undefined;
       this.#drain(lane);
       await lane.writing;
+      if (lane.retry !== undefined) await delay(FLUSH_RETRY_MS);
     }
   }
 
   #drain(lane: Lane): void {
-    if (lane.writing || lane.queue.length === 0) return;
-    const batch = lane.queue.splice(0, BATCH_RECORDS);
-    if (lane.lost > 0) batch.unshift(this.#lossRecord(lane));
-    const lostBefore = lane.lost;
-    lane.lost = 0;
-    lane.writing = lane.sink
-      .write(batch)
-      .catch(() => {
-        // The sink's own trouble is not logged through itself: it is counted, and said by the lane once it works again.
-        lane.lost += lostBefore;
-        this.#lose(lane, batch.length - (lostBefore > 0 ? 1 : 0));
-      })
-      .then(() => {
-        lane.writing = undefined;
-        if (lane.queue.length >= BATCH_RECORDS) this.#drain(lane);
+    if (lane.writing || lane.retry) return;
+    const batch = lane.batch ?? this.#nextBatch(lane);
+    if (batch.length === 0) return;
+    lane.batch = batch;
+    lane.writing = lane.sink.write(batch).then(
+      () => this.#taken(lane, batch),
+      (error: unknown) => this.#rejected(lane, batch, error),
+    );
+  }
+
+  #nextBatch(lane: Lane): readonly LogRecord[] {
+    const batch = lane.queue.take(BATCH_RECORDS);
+    if (lane.unsaid === 0 || batch.length === 0) return batch;
+    const message = `${lane.unsaid} records lost: ${lane.sink.name} did not keep up`;
+    lane.saying = lane.unsaid;
+    lane.unsaid = 0;
+    return [this.#record("records_lost", { level: "warn", message }), ...batch];
+  }
+
+  #taken(lane: Lane, batch: readonly LogRecord[]): void {
+    lane.written += batch.length;
+    lane.saying = 0;
+    lane.batch = undefined;
+    lane.writing = undefined;
+    if (lane.failingSince !== undefined) {
+      const seconds = ((performance.now() - lane.failingSince) / 1000).toFixed(1);
+      lane.failingSince = undefined;
+      this.#say("record_store_regained", {
+        level: "info",
+        message: `records are kept again: ${lane.sink.name} was away for ${seconds} s`,
       });
+    }
+    if (lane.queue.length >= BATCH_RECORDS) this.#drain(lane);
+  }
+
+  #rejected(lane: Lane, batch: readonly LogRecord[], error: unknown): void {
+    lane.writing = undefined;
+    const { name, retryMs } = lane.sink;
+    if (retryMs === undefined) {
+      // The sink's own trouble is not logged through itself: it is counted, and said by the lane once it works again.
+      lane.batch = undefined;
+      this.#lose(lane, batch.length - (lane.saying > 0 ? 1 : 0));
+      lane.unsaid += lane.saying;
+      lane.saying = 0;
+      return;
+    }
+    lane.retry = setTimeout(() => {
+      lane.retry = undefined;
+      this.#drain(lane);
+    }, retryMs).unref();
+    if (lane.failingSince !== undefined) return;
+    lane.failingSince = performance.now();
+    const cause = error instanceof Error ? error.message : String(error);
+    this.#say(
+      "record_store_lost",
+      { level: "warn", message: `records wait, and the oldest are lost when too many do: ${name}: ${cause}` },
+      name,
+    );
   }
 
   #lose(lane: Lane, count: number): void {
     lane.lost += count;
-    this.#lostInAll += count;
+    lane.unsaid += count;
   }
 
-  #lossRecord(lane: Lane): LogRecord {
-    return {
-      time: Date.now(),
-      level: "warn",
-      component: this.#options.component,
-      event: "records_lost",
-      message: `${lane.lost} records lost: ${lane.sink.name} did not keep up`,
-    };
+  /** Tells all sinks, but for the one it is about when that one can't be told. */
+  #say(event: EventName, fields: Pick<LogRecord, "level" | "message">, except?: string): void {
+    if (!this.isEnabled(fields.level)) return;
+    const record = this.#record(event, fields);
+    for (const lane of this.#lanes) if (lane.sink.name !== except) this.#push(lane, record);
+  }
+
+  #record(event: EventName, fields: Pick<LogRecord, "level" | "message">): LogRecord {
+    return { time: Date.now(), component: this.#options.component, event, ...fields };
   }
 }

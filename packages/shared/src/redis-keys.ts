@@ -108,3 +108,21 @@ export function assertionKey(hostname: Hostname, id: string): string {
 export function registrationCountKey(hostname: Hostname, subject: string, minute: number): string {
   return `oauth:registrations:${hostname}:${subject}:${minute}`;
 }
+
+/** Key of the sorted set of the segments that the traffic record is kept in, by their number. */
+export const SEGMENTS_KEY = "log:segments";
+
+/** Key of what is known of a segment (hash). The braces put all keys of a segment on one server of a Cluster. */
+export function recordMetaKey(segment: number): string {
+  return `log:{${segment}}:meta`;
+}
+
+/** Key of a segment's records (list), in the order in which they were stored. */
+export function recordListKey(segment: number): string {
+  return `log:{${segment}}:records`;
+}
+
+/** Key of one column of a segment's index (string of fixed-width cells, one a record). */
+export function recordColumnKey(segment: number, column: string): string {
+  return `log:{${segment}}:column:${column}`;
+}

@@ -1,0 +1,168 @@
+import { isIPv4, isIPv6 } from "node:net";
+import { canonicalIp } from "./address.ts";
+import { ipv6Octets } from "./ip-octets.ts";
+import { LEVELS, type LogRecord } from "./log-record.ts";
+import { isUid, slownessMs, type RecordFilter } from "./record-filter.ts";
+
+/*
+ * The index of the stored record: one string a field, in which every record has a cell of fixed width. A cell says what a record
+ * may be, never what it is not: text is hashed, an IPv6 address is cut to its /64, so a match is confirmed by the record itself.
+ * All numbers are big-endian; a field that a record has not got is zero.
+ */
+
+/** One column: how wide a cell is, and how it is filled. */
+interface Column {
+  /** Octets. */
+  readonly width: number;
+  readonly write: (record: LogRecord, cells: Buffer, at: number) => void;
+}
+
+/** Tells from a cell whether its record may match. */
+type CellTest = (cells: Buffer, at: number) => boolean;
+
+/** What a filter asks of one column. */
+export interface ColumnTest {
+  readonly column: ColumnName;
+  readonly test: CellTest;
+}
+
+const textColumn = (text: (record: LogRecord) => string | undefined): Column => ({
+  width: 4,
+  write: (record, cells, at) => cells.writeUInt32BE(hashOf(text(record)), at),
+});
+
+const COLUMNS = {
+  time: { width: 6, write: ({ time }, cells, at) => cells.writeUIntBE(toUInt(time, 2 ** 48), at, 6) },
+  ip: { width: 8, write: writeAddress },
+  hostname: textColumn(({ hostname }) => hostname),
+  user: textColumn(({ user }) => user?.toLowerCase()),
+  uid: textColumn(({ uid }) => uid),
+  client: textColumn(({ client_id }) => client_id),
+  req: textColumn(({ req }) => req),
+  conn: textColumn(({ conn }) => conn),
+  status: {
+    width: 2,
+    write: ({ status = 0 }, cells, at) => cells.writeUInt16BE(toUInt(status, 2 ** 16), at),
+  },
+  /** 1 for the weightiest. */
+  level: { width: 1, write: ({ level }, cells, at) => cells.writeUInt8(LEVELS.indexOf(level) + 1, at) },
+  /** Milliseconds and one, so that 0 is none. */
+  slow: {
+    width: 4,
+    write: (record, cells, at) => cells.writeUInt32BE(toUInt((slownessMs(record) ?? -1) + 1, 2 ** 32), at),
+  },
+} as const satisfies Record<string, Column>;
+
+export type ColumnName = keyof typeof COLUMNS;
+
+/** In the order in which a segment's column keys stand. */
+export const COLUMN_NAMES = Object.keys(COLUMNS) as ColumnName[];
+
+/** Octets of one cell. */
+export function columnWidth(name: ColumnName): number {
+  return COLUMNS[name].width;
+}
+
+/** Octets of index for one record, whatever it holds. */
+export const INDEX_BYTES_PER_RECORD: number = COLUMN_NAMES.reduce((sum, name) => sum + columnWidth(name), 0);
+
+/** Returns the cells of a batch, one buffer a column, in the order of {@link COLUMN_NAMES}. */
+export function columnsOf(records: readonly LogRecord[]): Buffer[] {
+  return COLUMN_NAMES.map((name) => {
+    const { width, write }: Column = COLUMNS[name];
+    const cells = Buffer.alloc(width * records.length);
+    for (const [index, record] of records.entries()) write(record, cells, index * width);
+    return cells;
+  });
+}
+
+/** Returns what a filter asks of the columns; all of it must hold. Empty for a filter that takes everything. */
+export function columnTests(filter: RecordFilter): readonly ColumnTest[] {
+  const { ip, hostname, user, clientId, req, conn, status, level, slowMs, since, until } = filter;
+  const tests: ColumnTest[] = [];
+  const ask = (column: ColumnName, test: CellTest): void => void tests.push({ column, test });
+  // Those that leave the fewest come first.
+  if (req !== undefined) ask("req", hashTest(req));
+  if (conn !== undefined) ask("conn", hashTest(conn));
+  if (ip !== undefined) ask("ip", addressTest(ip));
+  if (user !== undefined)
+    ask(isUid(user) ? "uid" : "user", hashTest(isUid(user) ? user : user.toLowerCase()));
+  if (clientId !== undefined) ask("client", hashTest(clientId));
+  if (hostname !== undefined) ask("hostname", hashTest(hostname));
+  if (status !== undefined) ask("status", rangeTest(2, status.from, status.to));
+  if (slowMs !== undefined) ask("slow", rangeTest(4, Math.floor(slowMs) + 1, 2 ** 32));
+  if (level !== undefined) ask("level", rangeTest(1, 1, LEVELS.indexOf(level) + 1));
+  if (since !== undefined || until !== undefined) {
+    ask("time", rangeTest(6, Math.floor(since ?? 0), Math.ceil(until ?? 2 ** 48)));
+  }
+  return tests;
+}
+
+function toUInt(value: number, limit: number): number {
+  return Math.min(Math.max(Math.floor(value), 0), limit - 1);
+}
+
+/** FNV-1a, 32 bits over UTF-16 units; 0 stands for no text. */
+function hashOf(text: string | undefined): number {
+  if (text === undefined) return 0;
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) {
+    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  }
+  return hash >>> 0 || 1;
+}
+
+function hashTest(text: string): CellTest {
+  const hash = hashOf(text);
+  return (cells, at) => cells.readUInt32BE(at) === hash;
+}
+
+/** `from` and `to` are inclusive. */
+function rangeTest(width: number, from: number, to: number): CellTest {
+  return (cells, at) => {
+    const value = cells.readUIntBE(at, width);
+    return value >= from && value <= to;
+  };
+}
+
+/** The address as two halves of its first 64 bits; IPv4 is the second half, behind zeros. */
+function addressHalves(ip: string): readonly [number, number] | undefined {
+  if (isIPv4(ip)) {
+    const [a = 0, b = 0, c = 0, d = 0] = ip.split(".").map(Number);
+    return [0, ((a << 24) | (b << 16) | (c << 8) | d) >>> 0];
+  }
+  if (!isIPv6(ip) || ip.includes("%")) return undefined;
+  const octets = Buffer.from(ipv6Octets(ip));
+  return [octets.readUInt32BE(0), octets.readUInt32BE(4)];
+}
+
+function writeAddress({ ip }: LogRecord, cells: Buffer, at: number): void {
+  const halves = ip === undefined ? undefined : addressHalves(ip);
+  if (halves === undefined) return;
+  cells.writeUInt32BE(halves[0], at);
+  cells.writeUInt32BE(halves[1], at + 4);
+}
+
+/** @throws {TypeError} for text that is neither an address nor a block */
+function addressTest(block: string): CellTest {
+  const [text = "", length] = block.split("/", 2);
+  const ip = canonicalIp(text);
+  const halves = addressHalves(ip);
+  if (halves === undefined) throw new TypeError("an address or CIDR block that can't be read");
+  const longest = isIPv4(ip) ? 32 : 64;
+  const prefix = Math.min(length === undefined ? longest : Number(length), longest);
+  // IPv4 lies in the second half; its first half is zero and has to be.
+  const [highMask, lowMask] = isIPv4(ip)
+    ? [0xffffffff, mask(prefix)]
+    : [mask(Math.min(prefix, 32)), mask(Math.max(prefix - 32, 0))];
+  const high = (halves[0] & highMask) >>> 0;
+  const low = (halves[1] & lowMask) >>> 0;
+  return (cells, at) =>
+    (cells.readUInt32BE(at) & highMask) >>> 0 === high &&
+    (cells.readUInt32BE(at + 4) & lowMask) >>> 0 === low;
+}
+
+/** The `bits` highest of 32. */
+function mask(bits: number): number {
+  return bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0;
+}

@@ -1,0 +1,53 @@
+import { once } from "node:events";
+import type { LogRecord } from "./log-record.ts";
+import type { RecordSink } from "./record-log.ts";
+import { closeRecordRedis, openRecordRedis } from "./record-redis.ts";
+import type { RecordBounds, RecordRedis } from "./record-segments.ts";
+import { RecordStore, type StoredBatch } from "./record-store.ts";
+
+/** Milliseconds that a batch waits for a connection. */
+const CONNECT_WAIT_MS = 1000;
+
+export interface RedisSinkOptions extends RecordBounds {
+  readonly url: string;
+  /** Shown by `CLIENT LIST`. */
+  readonly clientName: string;
+}
+
+/** The stored record, over a connection of its own: neither waits for the other what is kept of traffic and what serves it. */
+export class RedisSink implements RecordSink {
+  readonly name = "redis";
+  readonly retryMs = 500;
+  readonly #redis: RecordRedis;
+  readonly #store: RecordStore;
+  #batch: StoredBatch = { number: 0, records: [] };
+  #isTrimmed = false;
+
+  /** @throws {TypeError} when the URL can't be read */
+  constructor({ url, clientName, ...bounds }: RedisSinkOptions) {
+    this.#redis = openRecordRedis({ url, clientName });
+    this.#store = new RecordStore(this.#redis, bounds);
+  }
+
+  async write(records: readonly LogRecord[]): Promise<void> {
+    await this.#connected();
+    // The same array is the same batch: one whose answer was lost must not be stored twice.
+    if (records !== this.#batch.records) this.#batch = { number: this.#batch.number + 1, records };
+    await this.#store.append(this.#batch);
+    if (this.#isTrimmed) return;
+    // The bound may be smaller than the one that the former process had.
+    this.#isTrimmed = true;
+    void this.#store.trim().catch(() => undefined);
+  }
+
+  /** A connection that is being made, at the start above all, is waited for; whether it works then is for the command to say. */
+  async #connected(): Promise<void> {
+    if (this.#redis.status === "ready") return;
+    await once(this.#redis, "ready", { signal: AbortSignal.timeout(CONNECT_WAIT_MS) }).catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    await this.#store.trimmed;
+    await closeRecordRedis(this.#redis);
+  }
+}

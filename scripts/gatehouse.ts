@@ -2,8 +2,9 @@
 import { ConfigError, EXIT_CONFIG } from "@gatehouse/shared/config-error";
 import { UsageError, type Command } from "./commands/command.ts";
 import { keyRotate } from "./commands/key-rotate.ts";
+import { logCommands } from "./commands/log.ts";
 
-const COMMANDS: readonly Command[] = [keyRotate];
+const COMMANDS: readonly Command[] = [keyRotate, ...logCommands];
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 

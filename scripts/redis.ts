@@ -1,18 +1,13 @@
 // `scripts/redis [COMMAND]`: redis-cli on the server of REDIS_URL, else on that of a running demo.
 import { spawnSync } from "node:child_process";
 import { findRedis } from "@gatehouse/testbed/redis-program";
-import { readDemoFile } from "./demo/demo-file.ts";
-import { runningDemo } from "./demo/demo-pid.ts";
-import { REPOSITORY } from "./demo/options.ts";
+import { demoRedisUrl } from "./demo/demo-redis.ts";
 import { cliArguments, splitWords } from "./redis-command.ts";
 
 async function serverUrl(): Promise<string> {
-  const configured = process.env["REDIS_URL"];
-  if (configured) return configured;
-  const stateDir = `${REPOSITORY}/.gatehouse`;
-  const demo = runningDemo(stateDir) === undefined ? undefined : await readDemoFile(stateDir);
-  if (demo === undefined) throw new Error("REDIS_URL is not set and no demo runs: which server?");
-  return demo.redis_url;
+  const url = process.env["REDIS_URL"] || (await demoRedisUrl());
+  if (url === undefined) throw new Error("REDIS_URL is not set and no demo runs: which server?");
+  return url;
 }
 
 try {

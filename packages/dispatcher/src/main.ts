@@ -10,7 +10,7 @@ await runProcess(async () => {
   const config = readConfig(dispatcherOptions, process.env);
   const log = openRecords(config, {
     component: "dispatcher",
-    clientName: "gatehouse-dispatcher-records",
+    name: "dispatcher",
     sinks: [new ConsoleSink()],
   });
   const dispatcher = new Dispatcher(config, log);

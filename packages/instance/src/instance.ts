@@ -87,7 +87,7 @@ export class Instance implements RunningProcess {
     const keys = hostKeys(config);
     const log = openRecords(config, {
       component: "instance",
-      clientName: `gatehouse-records-${hostname}`,
+      name: hostname,
       sinks,
     });
     this.#config = config;
@@ -122,10 +122,14 @@ export class Instance implements RunningProcess {
     });
     this.#snapshotFile =
       config.stateDir === undefined ? undefined : new SnapshotFile(config.stateDir, hostname, keys);
-    this.#followed = new FollowedKeys({
-      url: config.redisUrl,
+    this.#followed = this.#follow(config);
+  }
+
+  #follow({ redisUrl: url, hostname }: InstanceConfig): FollowedKeys {
+    return new FollowedKeys({
+      url,
       hostname,
-      log,
+      log: this.#log,
       keys: new Map([
         [certificateKey(hostname), (value) => this.#told({ certificate: value })],
         [routeKey(hostname), (value) => this.#told({ route: value })],

@@ -162,7 +162,8 @@ function idsLine({ conn, req }: LogRecord): string {
   return parts.length === 0 ? "" : `Ids: ${parts.join(" ")}`;
 }
 
-function levelMarker(level: Level): string {
+/** Returns the marker of a level, as it stands in front of everything but requests. */
+export function levelMarker(level: Level): string {
   switch (level) {
     case "error":
       return "✗";
@@ -175,7 +176,8 @@ function levelMarker(level: Level): string {
   }
 }
 
-function statusMarker(status: number): string {
+/** Returns the marker of a request by its status; a status that is none is an error. */
+export function statusMarker(status: number): string {
   if (status >= 500 || status < 100) return "✗";
   if (status >= 400) return "⚠";
   return status >= 300 ? "→" : "✓";

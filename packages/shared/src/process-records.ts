@@ -9,15 +9,15 @@ const DAY_MS = 86_400_000;
 /** The options that say where the records of a process go. */
 type RecordConfig = ConfigOf<typeof recordOptions> & { readonly redisUrl: string; readonly logLevel: Level };
 
+interface ProcessSinks {
+  readonly component: Component;
+  /** What `CLIENT LIST` tells this process by. */
+  readonly name: string;
+  readonly sinks: readonly RecordSink[];
+}
+
 /** Opens the records of a process: to the sinks it brings (the console), and to Redis unless that is off. */
-export function openRecords(
-  config: RecordConfig,
-  {
-    component,
-    clientName,
-    sinks,
-  }: { readonly component: Component; readonly clientName: string; readonly sinks: readonly RecordSink[] },
-): RecordWriter {
+export function openRecords(config: RecordConfig, { component, name, sinks }: ProcessSinks): RecordWriter {
   const url = config.logRedisUrl ?? config.redisUrl;
   const stored =
     url === NO_RECORD_STORE
@@ -25,7 +25,7 @@ export function openRecords(
       : [
           new RedisSink({
             url,
-            clientName,
+            clientName: `gatehouse-records-${name}`,
             maxRecords: config.logMaxRecords,
             maxAgeMs: config.logMaxDays * DAY_MS,
           }),

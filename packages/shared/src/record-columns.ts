@@ -76,26 +76,39 @@ export function columnsOf(records: readonly LogRecord[]): Buffer[] {
   });
 }
 
+type Members = Required<RecordFilter>;
+
+/** What each member of a filter asks; those that leave the fewest come first. */
+const ASKED: { readonly [Member in keyof Members]: (value: Members[Member]) => ColumnTest } = {
+  req: (req) => ({ column: "req", test: hashTest(req) }),
+  conn: (conn) => ({ column: "conn", test: hashTest(conn) }),
+  ip: (ip) => ({ column: "ip", test: addressTest(ip) }),
+  user: (user) =>
+    isUid(user)
+      ? { column: "uid", test: hashTest(user) }
+      : { column: "user", test: hashTest(user.toLowerCase()) },
+  clientId: (clientId) => ({ column: "client", test: hashTest(clientId) }),
+  hostname: (hostname) => ({ column: "hostname", test: hashTest(hostname) }),
+  status: ({ from, to }) => ({ column: "status", test: rangeTest(2, from, to) }),
+  slowMs: (slowMs) => ({ column: "slow", test: rangeTest(4, Math.floor(slowMs) + 1, 2 ** 32) }),
+  level: (level) => ({ column: "level", test: rangeTest(1, 1, LEVELS.indexOf(level) + 1) }),
+  since: (since) => ({ column: "time", test: rangeTest(6, Math.floor(since), 2 ** 48) }),
+  until: (until) => ({ column: "time", test: rangeTest(6, 0, Math.ceil(until)) }),
+};
+
 /** Returns what a filter asks of the columns; all of it must hold. Empty for a filter that takes everything. */
 export function columnTests(filter: RecordFilter): readonly ColumnTest[] {
-  const { ip, hostname, user, clientId, req, conn, status, level, slowMs, since, until } = filter;
-  const tests: ColumnTest[] = [];
-  const ask = (column: ColumnName, test: CellTest): void => void tests.push({ column, test });
-  // Those that leave the fewest come first.
-  if (req !== undefined) ask("req", hashTest(req));
-  if (conn !== undefined) ask("conn", hashTest(conn));
-  if (ip !== undefined) ask("ip", addressTest(ip));
-  if (user !== undefined)
-    ask(isUid(user) ? "uid" : "user", hashTest(isUid(user) ? user : user.toLowerCase()));
-  if (clientId !== undefined) ask("client", hashTest(clientId));
-  if (hostname !== undefined) ask("hostname", hashTest(hostname));
-  if (status !== undefined) ask("status", rangeTest(2, status.from, status.to));
-  if (slowMs !== undefined) ask("slow", rangeTest(4, Math.floor(slowMs) + 1, 2 ** 32));
-  if (level !== undefined) ask("level", rangeTest(1, 1, LEVELS.indexOf(level) + 1));
-  if (since !== undefined || until !== undefined) {
-    ask("time", rangeTest(6, Math.floor(since ?? 0), Math.ceil(until ?? 2 ** 48)));
-  }
-  return tests;
+  const members = Object.keys(ASKED) as (keyof RecordFilter)[];
+  return members.flatMap((member) => askedBy(filter, member) ?? []);
+}
+
+function askedBy<Member extends keyof Members>(
+  filter: Pick<RecordFilter, Member>,
+  member: Member,
+): ColumnTest | undefined {
+  // The compiler does not see that a member of one is a member of the other.
+  const value = filter[member] as Members[Member] | undefined;
+  return value === undefined ? undefined : ASKED[member](value);
 }
 
 function toUInt(value: number, limit: number): number {

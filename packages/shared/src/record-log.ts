@@ -134,12 +134,18 @@ export class RecordWriter implements RecordLog {
     if (behind.length > 0) await this.flush(LAST_WORD_MS);
     clearTimeout(this.#timer);
     for (const lane of this.#lanes) clearTimeout(lane.retry);
-    await Promise.allSettled(this.#lanes.map(({ sink }) => sink.close?.()));
+    await Promise.allSettled(this.#lanes.map(async ({ sink }) => await sink.close?.()));
   }
 
   #push(lane: Lane, record: LogRecord): void {
     this.#lose(lane, lane.queue.push(record));
+    this.#schedule(lane);
+  }
+
+  /** A full batch goes at once, a smaller one waits for company. */
+  #schedule(lane: Lane): void {
     if (lane.queue.length >= BATCH_RECORDS) this.#drain(lane);
+    if (lane.queue.length === 0) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       for (const each of this.#lanes) this.#drain(each);
@@ -189,7 +195,8 @@ export class RecordWriter implements RecordLog {
         message: `records are kept again: ${lane.sink.name} was away for ${seconds} s`,
       });
     }
-    if (lane.queue.length >= BATCH_RECORDS) this.#drain(lane);
+    // What came while this was being written had its time pass without a batch.
+    this.#schedule(lane);
   }
 
   #rejected(lane: Lane, batch: readonly LogRecord[], error: unknown): void {

@@ -55,10 +55,15 @@ export async function newestRecords(
   return byTime(found.slice(0, limit).toReversed());
 }
 
-/** Yields every record that matches, oldest first, a batch at a time: what it holds does not grow with what it finds. */
-export async function* everyRecord(redis: RecordRedis, filter: RecordFilter): AsyncGenerator<LogRecord[]> {
+/** Yields every record up to `end` that matches, oldest first, a batch at a time: what it holds does not grow with what it finds. */
+export async function* everyRecord(
+  redis: RecordRedis,
+  filter: RecordFilter,
+  end?: RecordPosition,
+): AsyncGenerator<LogRecord[]> {
   const isMatch = recordTest(filter);
-  for await (const { segment, matches } of candidates(redis, await readSegments(redis), filter)) {
+  const segments = (await readSegments(redis)).map((segment) => upTo(segment, end));
+  for await (const { segment, matches } of candidates(redis, segments, filter)) {
     for (let first = 0; first < matches.length; first += CHUNK_RECORDS) {
       const records = await readRecords(redis, segment, matches.slice(first, first + CHUNK_RECORDS));
       yield byTime(records.filter(isMatch));

@@ -123,7 +123,8 @@ describe("storing records", () => {
     for await (const batch of everyRecord(redis, {})) kept.push(...batch);
     for (const method of names) {
       const paths = kept.filter((record) => record.method === method).map(({ path }) => path);
-      expect(paths.toSorted()).toEqual(Array.from({ length: 220 }, (_, n) => `/${n}`).toSorted());
+      expect(paths).toHaveLength(220);
+      expect(new Set(paths)).toEqual(new Set(Array.from({ length: 220 }, (_, n) => `/${n}`)));
     }
   });
 

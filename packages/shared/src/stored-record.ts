@@ -36,6 +36,11 @@ const NAMES = {
   phase: "ph",
 } as const satisfies Record<keyof LogRecord, string>;
 
+/** What is written: a value, or undefined, for every short name and for no other. */
+type StoredForm = {
+  readonly [Field in keyof LogRecord as (typeof NAMES)[Field]]-?: LogRecord[Field] | undefined;
+};
+
 const FIELDS = Object.entries(NAMES) as readonly (readonly [keyof LogRecord, string])[];
 
 /** Longest text of one field that is stored, in UTF-16 units: a path may be as long as a request header, and a record is kept for weeks. */
@@ -56,14 +61,40 @@ const schema = z.object({
   ...Object.fromEntries(["s", "d", "um", "ch", "bi", "bo"].map((name) => [name, number])),
 });
 
-/** Returns the stored text of a record. */
+/** Returns the stored text of a record: one line. */
 export function encodeRecord(record: LogRecord): string {
-  const stored: Record<string, unknown> = {};
-  for (const [field, name] of FIELDS) {
-    const value = record[field];
-    if (value !== undefined) stored[name] = compact(value);
-  }
-  return JSON.stringify(stored);
+  // Written out, because this runs for every request: an object whose members are always the same ones is built and printed in half
+  // the time of one that is put together. Members without a value are not printed.
+  return JSON.stringify({
+    t: record.time,
+    l: record.level,
+    c: record.component,
+    e: record.event,
+    m: cut(record.message),
+    h: record.hostname,
+    ip: record.ip,
+    cn: record.conn,
+    rq: record.req,
+    tr: record.trace_id,
+    mt: cut(record.method),
+    p: cut(record.path),
+    s: record.status,
+    d: tenths(record.duration_ms),
+    um: tenths(record.upstream_ms),
+    ch: record.chunks,
+    mm: cut(record.mcp_method),
+    tl: cut(record.mcp_tool),
+    u: cut(record.user),
+    ui: cut(record.uid),
+    sc: record.scopes,
+    cl: cut(record.client_id),
+    up: cut(record.upstream),
+    r: cut(record.reason),
+    bi: record.bytes_in,
+    bo: record.bytes_out,
+    eb: record.ended_by,
+    ph: record.phase,
+  } satisfies StoredForm);
 }
 
 /** Returns the record, or undefined for what this version does not understand: a newer writer's, or no record at all. */
@@ -77,11 +108,12 @@ export function decodeRecord(stored: string): LogRecord | undefined {
   return record as unknown as LogRecord;
 }
 
-function compact(value: LogRecord[keyof LogRecord]): unknown {
-  if (typeof value === "number") return Math.round(value * 10) / 10;
-  return typeof value === "string" && value.length > MAX_TEXT_LENGTH
-    ? `${value.slice(0, MAX_TEXT_LENGTH)}…`
-    : value;
+function cut(text: string | undefined): string | undefined {
+  return text === undefined || text.length <= MAX_TEXT_LENGTH ? text : `${text.slice(0, MAX_TEXT_LENGTH)}…`;
+}
+
+function tenths(milliseconds: number | undefined): number | undefined {
+  return milliseconds === undefined ? undefined : Math.round(milliseconds * 10) / 10;
 }
 
 function parseJson(stored: string): unknown {

@@ -100,7 +100,7 @@ async function load(chain: Chain, seconds: number): Promise<Measure> {
 
 async function storedRecords(redisUrl: string): Promise<number> {
   const redis = new Redis({ path: redisUrl.slice("unix://".length) });
-  const segments = await redis.zrange("log:segments", 0, -1);
+  const segments = await redis.zrange("log:segments", "0", "-1");
   const counts = await Promise.all(segments.map((segment) => redis.llen(`log:{${segment}}:records`)));
   redis.disconnect();
   return counts.reduce((sum, count) => sum + count, 0);

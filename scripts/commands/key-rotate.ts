@@ -5,15 +5,14 @@ import { readConfig, splitList, textOption, type Environment } from "@gatehouse/
 import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import { rotateSigningKeys } from "@gatehouse/shared/signing-key-record";
-import { once } from "node:events";
 import { UsageError, type Command } from "./command.ts";
+import { connected } from "./connected.ts";
 
 /**
  * The longest access-token life that an instance can be given (`GATEHOUSE_ACCESS_TOKEN_SECONDS`), in seconds: the command doesn't know each
  * instance's own, and a retired key that is kept too long costs nothing.
  */
 const LONGEST_TOKEN_LIFE_SECONDS = 86_400;
-const CONNECT_TIMEOUT_MS = 5000;
 
 const options = {
   redisUrl: redisUrlOption,
@@ -81,11 +80,7 @@ async function rotate(hostname: Hostname, env: Environment): Promise<string> {
   if (!sealing) throw new UsageError(`the secret key given is good for another hostname than ${hostname}`);
   const redis = openRedis({ url: config.redisUrl, clientName: "gatehouse-cli" });
   try {
-    await once(redis, "ready", { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) }).catch(
-      (error: unknown) => {
-        throw new Error(`Redis did not answer within ${CONNECT_TIMEOUT_MS} ms`, { cause: error });
-      },
-    );
+    await connected(redis, "REDIS_URL");
     return await rotateSigningKeys({ redis, hostname, sealing }, LONGEST_TOKEN_LIFE_SECONDS);
   } finally {
     await closeRedis(redis);

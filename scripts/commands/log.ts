@@ -1,15 +1,12 @@
-import { once } from "node:events";
 import type { Environment } from "@gatehouse/shared/read-config";
 import { closeRecordRedis, openRecordRedis } from "@gatehouse/shared/record-redis";
-import type { RecordRedis } from "@gatehouse/shared/record-segments";
 import { CRITERIA, readLogRequest, type LogVerb } from "../log/log-request.ts";
 import { MOMENT_FORMS } from "../log/moment.ts";
 import { printRecords } from "../log/print-records.ts";
 import { RecordOutput } from "../log/record-output.ts";
 import { recordPlace } from "../log/record-place.ts";
 import type { Command } from "./command.ts";
-
-const CONNECT_TIMEOUT_MS = 5000;
+import { connected } from "./connected.ts";
 
 interface Verb {
   readonly verb: LogVerb;
@@ -95,26 +92,14 @@ async function run({ verb, request }: ReturnType<typeof readLogRequestNow>, env:
   const stop = stopSignal();
   const isWatched = verb === "follow" && process.stdout.isTTY;
   const form = request.isJson ? "json" : isWatched ? "line" : "printed";
-  const output = new RecordOutput(process.stdout, form, env);
+  const output = new RecordOutput(process.stdout, { form, filter: request.filter, env });
   const redis = openRecordRedis({ url, clientName: "gatehouse-log" });
   try {
-    await connected(redis);
+    await connected(redis, "LOG_REDIS_URL or REDIS_URL");
     await printRecords(redis, { request, signal: stop }, output);
   } finally {
     await closeRecordRedis(redis);
   }
-}
-
-async function connected(redis: RecordRedis): Promise<void> {
-  if (redis.status === "ready") return;
-  await once(redis, "ready", { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) }).catch((error: unknown) => {
-    throw new Error(
-      `Redis did not answer within ${CONNECT_TIMEOUT_MS} ms: LOG_REDIS_URL or REDIS_URL says where it is`,
-      {
-        cause: error,
-      },
-    );
-  });
 }
 
 /** Raised by Ctrl-C and TERM, and when nobody reads us any more (`| head`): all three are how a reader is ended, not failures. */

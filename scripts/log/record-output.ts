@@ -1,6 +1,7 @@
 import { renderRecord, type LogRecord } from "@gatehouse/shared/log-record";
 import type { Environment } from "@gatehouse/shared/read-config";
-import { compactLine, dayLine } from "./compact-line.ts";
+import type { RecordFilter } from "@gatehouse/shared/record-filter";
+import { CompactLines } from "./compact-line.ts";
 import { jsonLine, paintFor, paintRecord, type Paint } from "./paint.ts";
 
 /** What records are printed to: standard output, or what a test puts in its place. */
@@ -22,12 +23,22 @@ export class RecordOutput {
   readonly #output: Output;
   readonly #form: RecordForm;
   readonly #paint: Paint;
+  readonly #lines: CompactLines;
   #day: number | undefined;
 
-  constructor(output: Output, form: RecordForm, env: Environment) {
+  /** `filter` is what all the records have in common. */
+  constructor(
+    output: Output,
+    {
+      form,
+      filter,
+      env,
+    }: { readonly form: RecordForm; readonly filter: RecordFilter; readonly env: Environment },
+  ) {
     this.#output = output;
     this.#form = form;
     this.#paint = paintFor(output, env);
+    this.#lines = new CompactLines(this.#paint, filter);
   }
 
   print(records: readonly LogRecord[]): void {
@@ -53,10 +64,10 @@ export class RecordOutput {
   }
 
   #line(record: LogRecord): string {
-    const line = compactLine(record, this.#output.columns ?? DEFAULT_COLUMNS, this.#paint);
+    const line = this.#lines.line(record, this.#output.columns ?? DEFAULT_COLUMNS);
     const day = Math.floor(record.time / DAY_MS);
     if (day === this.#day) return line;
     this.#day = day;
-    return `${dayLine(record.time, this.#paint)}\n${line}`;
+    return `${this.#lines.day(record.time)}\n${line}`;
   }
 }

@@ -1,0 +1,72 @@
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import type { LogRecord } from "@gatehouse/shared/log-record";
+import { closeRecordRedis, openRecordRedis } from "@gatehouse/shared/record-redis";
+import type { RecordRedis } from "@gatehouse/shared/record-segments";
+import { RecordStore } from "@gatehouse/shared/record-store";
+import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
+
+const SCRIPTS = join(import.meta.dirname, "../..");
+
+export interface Ran {
+  readonly status: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** A stored record of its own, and the commands that read it. */
+export class LogBed {
+  readonly server: PrivateRedis;
+  readonly redis: RecordRedis;
+  readonly #store: RecordStore;
+  #batch = 0;
+
+  private constructor(server: PrivateRedis, redis: RecordRedis) {
+    this.server = server;
+    this.redis = redis;
+    this.#store = new RecordStore(redis, { maxRecords: 100_000, maxAgeMs: 30 * 86_400_000 });
+  }
+
+  static async open(): Promise<LogBed> {
+    const server = await startPrivateRedis();
+    const redis = openRecordRedis({ url: server.url, clientName: "test" });
+    await once(redis, "ready");
+    return new LogBed(server, redis);
+  }
+
+  async close(): Promise<void> {
+    await closeRecordRedis(this.redis);
+    await this.server.stop();
+  }
+
+  async store(records: readonly LogRecord[]): Promise<void> {
+    await this.#store.append({ number: ++this.#batch, records });
+  }
+
+  get environment(): Record<string, string | undefined> {
+    return { PATH: process.env["PATH"], REDIS_URL: this.server.url };
+  }
+
+  /** Runs a command of `scripts/` to its end. */
+  run(command: readonly string[], env: Record<string, string> = {}): Ran {
+    const [name = "", ...args] = command;
+    const { status, stdout, stderr } = spawnSync(join(SCRIPTS, name), args, {
+      encoding: "utf8",
+      env: { ...this.environment, ...env },
+    });
+    return { status, out: stdout, err: stderr };
+  }
+
+  /** Runs `gatehouse log …`. */
+  log(...args: string[]): Ran {
+    return this.run(["gatehouse", "log", ...args]);
+  }
+
+  start(args: readonly string[]): ChildProcess {
+    return spawn(join(SCRIPTS, "gatehouse"), ["log", ...args], {
+      env: this.environment,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  }
+}

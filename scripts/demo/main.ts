@@ -7,13 +7,13 @@ import { detach, StopRequests } from "./detach.ts";
 import { ConsoleNarrator } from "./narrator.ts";
 import { readOptions, USAGE, UsageError, type DemoOptions } from "./options.ts";
 import { printReadyLines } from "./ready-lines.ts";
-import { settledRecordsAbout } from "./records.ts";
+import { logByIp } from "./records.ts";
 import { runAsPeer } from "./run-as-peer.ts";
 import { DemoSystem } from "./system.ts";
 
 const EXIT_USAGE = 2;
 
-/** Of the records about the peer, how many are printed; all are in the log files. */
+/** Of the records about the peer, how many are printed. */
 const PRINTED_RECORDS = 10;
 
 async function demo(options: DemoOptions): Promise<number> {
@@ -53,17 +53,12 @@ async function startAndRun(
 ): Promise<DemoFile> {
   const file = await system.start();
   const { address, clientId } = await runAsPeer(file, options, narrator);
-  narrator.step(`What the processes wrote about ${address}`);
-  const records = await settledRecordsAbout(
-    address,
-    system.children.map(({ logFile }) => logFile),
+  narrator.step(
+    `What the record has about ${address}, newest last: scripts/log-by-ip ${address} --limit ${PRINTED_RECORDS}`,
   );
-  for (const record of records.slice(0, PRINTED_RECORDS)) narrator.detail(record);
-  narrator.detail(
-    `(${Math.min(records.length, PRINTED_RECORDS)} of ${records.length}; all in ${system.logDir})`,
-  );
+  narrator.detail(await logByIp(address, file.redis_url, PRINTED_RECORDS));
   await writeDemoFile(options.stateDir, file);
-  if (options.mode !== "once") printReadyLines(file, options, clientId);
+  if (options.mode !== "once") printReadyLines(file, options, { address, clientId });
   return file;
 }
 

@@ -6,7 +6,11 @@ import { REPOSITORY, type DemoOptions } from "./options.ts";
 const JSON_HEADERS = "-H 'content-type: application/json' -H 'accept: application/json, text/event-stream'";
 
 /** Prints lines to paste into a shell while the demo stays up. */
-export function printReadyLines(file: DemoFile, options: DemoOptions, clientId: string): void {
+export function printReadyLines(
+  file: DemoFile,
+  options: DemoOptions,
+  { address, clientId }: { readonly address: string; readonly clientId: string },
+): void {
   const { users, sign_in: signIn } = file.github;
   const people = signIn === undefined ? [] : users.map((login) => `  ${signIn}${login}`);
   const lines = [
@@ -14,6 +18,7 @@ export function printReadyLines(file: DemoFile, options: DemoOptions, clientId: 
     "Try it (in the repository's folder):",
     ...curlLines(file, options),
     ...redisLines(file, options, clientId),
+    ...logLines(file, options, address),
     ...(people.length > 0 ? ["sign a browser in at the stand-in for GitHub:", ...people] : []),
     "",
     `everything of it: ${options.stateDir}/demo.json, logs beside it`,
@@ -38,10 +43,28 @@ function curlLines({ dispatcher, ca_file, hosts }: DemoFile, options: DemoOption
   });
 }
 
+/** In front of a command that has to read this demo's server and would not find it by itself. */
+function placeOf(file: DemoFile, options: DemoOptions): string {
+  // An exported URL is the user's own system: the line must name the demo's server then.
+  const isOwn = process.env["REDIS_URL"] || process.env["LOG_REDIS_URL"];
+  const isFound = options.stateDir === `${REPOSITORY}/.gatehouse` && !isOwn;
+  return isFound
+    ? ""
+    : `REDIS_URL=${file.redis_url} ${process.env["LOG_REDIS_URL"] ? "LOG_REDIS_URL= " : ""}`;
+}
+
+function logLines(file: DemoFile, options: DemoOptions, address: string): string[] {
+  const place = placeOf(file, options);
+  return [
+    `  ${place}scripts/log-by-ip ${address}   # what Claude did here`,
+    `  ${place}scripts/log-by-hostname simple-oauth.localhost --status 4xx`,
+    `  ${place}scripts/gatehouse log user octocat --json --limit 5`,
+    `  ${place}scripts/gatehouse log follow   # watch it, and connect from another terminal`,
+  ];
+}
+
 function redisLines(file: DemoFile, options: DemoOptions, clientId: string): string[] {
-  // An exported REDIS_URL is the user's own system: the line must name the demo's server then.
-  const isDefault = options.stateDir === `${REPOSITORY}/.gatehouse` && !process.env["REDIS_URL"];
-  const redis = `${isDefault ? "" : `REDIS_URL=${file.redis_url} `}scripts/redis`;
+  const redis = `${placeOf(file, options)}scripts/redis`;
   return [
     `  ${redis} "GET oauth:client:${clientId}"   # Claude's registration, secrets as hashes`,
     `  ${redis} "KEYS oauth:token:*"   # the access tokens; deleting one revokes it`,

@@ -8,7 +8,6 @@ import { claimStateDir, runningDemo } from "../demo/demo-pid.ts";
 import { FreePorts } from "../demo/free-port.ts";
 import { readOptions, UsageError } from "../demo/options.ts";
 import { watchPings } from "../demo/ping-watch.ts";
-import { recordsAbout } from "../demo/records.ts";
 import { keepSecretKey } from "../demo/secret-key.ts";
 
 let directory: string;
@@ -65,19 +64,6 @@ test("pings are seen however the stream is cut, and the client still gets every 
   expect(await ping).toBe("ping - 2026-11-23 08:00:00.000000+00:00");
   await expect(watch.next(10)).rejects.toThrow("no ping within"); // that one is over
   await expect(watchPings().next(10)).rejects.toThrow("no ping within");
-});
-
-test("records are found by their address, whole, in the order of their time", async () => {
-  const log = join(directory, "one.log");
-  const record = (time: string, ip: string): string =>
-    `[2026-11-23 08:00:${time}Z] [proxy_handler] ✓ 200 GET /\n  Client: ${ip} → Proxy: a.example\n  Auth: (empty)\n`;
-  const lines = [
-    record("03.000", "127.0.0.42"),
-    record("02.000", "127.0.0.4"),
-    record("01.000", "127.0.0.42"),
-  ];
-  await writeFile(log, lines.join(""));
-  expect(await recordsAbout("127.0.0.42", [log])).toEqual([lines[2]!.trimEnd(), lines[0]!.trimEnd()]);
 });
 
 test("options: what cannot be meant is refused", () => {

@@ -13,6 +13,7 @@ import { Peer } from "../demo/peer.ts";
 import { demoFile, isAlive, startDemo, until } from "./demo-run.ts";
 
 const REDIS_CLI = join(import.meta.dirname, "../redis");
+const GATEHOUSE = join(import.meta.dirname, "../gatehouse");
 const STOP = join(import.meta.dirname, "../demo/stop.ts");
 const TIMEOUT_MS = 120_000;
 
@@ -40,6 +41,9 @@ describe("npm run demo", () => {
       expect(run.output()).toContain("simple.localhost, stateless 2026-07-28: 4 tools");
       expect(run.output()).toContain("fast-echo.localhost, session-based: 4 tools");
       expect(run.output()).toContain("TLS alert 112");
+      expect(run.output()).toMatch(
+        /\[dispatcher\] ● \[INFO\] connection ended: .*\n +Client: 127\.0\.0\.42 → Proxy: /,
+      );
       expect(existsSync(join(stateDir, "demo.json"))).toBe(false);
       expect((await readdir(join(stateDir, "logs"))).toSorted()).toEqual([
         "dispatcher.log",
@@ -102,6 +106,18 @@ describe("npm run demo", () => {
       const { port } = file.hosts["simple.localhost"]!;
       expect(redisCli("GET route:simple.localhost")).toBe(`${port}\n`);
       expect(redisCli("GET proxy:simple.localhost")).toContain(file.upstreams.simple);
+
+      const log = (...args: string[]): string =>
+        spawnSync(GATEHOUSE, ["log", ...args], {
+          encoding: "utf8",
+          env: { ...process.env, REDIS_URL: file.redis_url },
+        }).stdout;
+      const login =
+        /\[oauth\] ● \[INFO\] token issued: authorization_code\n {2}Client: 127\.0\.0\.42 → Proxy: simple-oauth\.localhost\n/;
+      expect(log("user", "octocat", "--limit", "1000")).toMatch(login);
+      expect(log("hostname", "nobody-here.localhost")).toContain(
+        "refused: no_route nobody-here.localhost (alert 112)",
+      );
 
       const second = startDemo(["--once", "--state-dir", stateDir]);
       expect([await second.ended, second.output()]).toEqual([1, expect.stringContaining("runs already")]);

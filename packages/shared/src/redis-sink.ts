@@ -40,10 +40,15 @@ export class RedisSink implements RecordSink {
     void this.#store.trim().catch(() => undefined);
   }
 
-  /** A connection that is being made, at the start above all, is waited for; whether it works then is for the command to say. */
+  /** A connection that is being made, at the start above all, is waited for; what keeps it from being made is the reason to give. */
   async #connected(): Promise<void> {
     if (this.#redis.status === "ready") return;
-    await once(this.#redis, "ready", { signal: AbortSignal.timeout(CONNECT_WAIT_MS) }).catch(() => undefined);
+    await once(this.#redis, "ready", { signal: AbortSignal.timeout(CONNECT_WAIT_MS) }).catch(
+      (cause: unknown) => {
+        if (!(cause instanceof Error) || cause.name !== "AbortError") throw cause;
+        throw new Error(`no connection within ${CONNECT_WAIT_MS} ms`, { cause });
+      },
+    );
   }
 
   async close(): Promise<void> {

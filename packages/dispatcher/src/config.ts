@@ -14,6 +14,7 @@ import {
   textOption,
   type ConfigOf,
 } from "@gatehouse/shared/read-config";
+import { telemetryOptions } from "@gatehouse/shared/telemetry-options";
 
 const DAY_SECONDS = 86_400;
 
@@ -112,6 +113,7 @@ export const dispatcherOptions = {
   ),
   logLevel: logLevelOption,
   ...recordOptions,
+  ...telemetryOptions,
 };
 
 /** The options of one process, parsed and frozen. */

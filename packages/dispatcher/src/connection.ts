@@ -174,7 +174,7 @@ export class Connection implements Swept {
       }
       if (read.kind === "hello") {
         this.#serverName = read.serverName;
-        this.#context.metrics.countHello(read.length);
+        this.#context.metrics.countHello(read.length, performance.now() - this.#startedAt);
         return;
       }
     }
@@ -183,8 +183,9 @@ export class Connection implements Swept {
   /** The hello deadline is lifted here: what follows has bounds of its own. */
   async #findRoute(): Promise<Route> {
     this.#phase = "route";
-    const answer = await this.#context.routes.find(this.#serverName);
-    this.#context.metrics.countLookup(answer.kind);
+    const found = this.#context.routes.find(this.#serverName);
+    const answer = await found;
+    this.#context.metrics.countLookup(answer.kind, found === answer);
     switch (answer.kind) {
       case "route":
         // A loop through a NAT hides from the address check of the dial; each round adds a hop.
@@ -213,7 +214,7 @@ export class Connection implements Swept {
       beforeRetry: () => this.#preamble.throwIfEnded(),
     });
     this.#preamble.watch((reason) => dial.cancel(reason));
-    return dial.run();
+    return this.#context.metrics.timeDial(() => dial.run());
   }
 
   /** The header and everything the peer has sent so far go out in one write: one segment, and no target that sees half of them. */
@@ -264,7 +265,7 @@ export class Connection implements Swept {
     const { metrics, log } = this.#context;
     const facts = this.#facts();
     metrics.countEnd(ending, facts);
-    if (endedBy(ending) === "peer" && facts.bytesIn === 0) metrics.goneBeforeHello++;
+    if (endedBy(ending) === "peer" && facts.bytesIn === 0) metrics.silent.add();
     log.write(endRecord(ending, facts, cause));
   }
 

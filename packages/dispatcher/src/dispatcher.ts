@@ -4,11 +4,12 @@ import type { EventName, Level, LogRecord } from "@gatehouse/shared/log-record";
 import type { RunningProcess } from "@gatehouse/shared/process-lifecycle";
 import type { RecordWriter } from "@gatehouse/shared/record-log";
 import { formatTarget, type Target } from "@gatehouse/shared/route";
+import { Telemetry } from "@gatehouse/shared/telemetry";
 import type { AddressInfo } from "node:net";
 import type { DispatcherConfig } from "./config.ts";
 import { connectionsAllowedByDescriptors, ConnectionLimits } from "./limits.ts";
 import { Listeners } from "./listener.ts";
-import { Metrics, renderMetrics } from "./metrics.ts";
+import { Metrics } from "./metrics.ts";
 import { OwnAddresses } from "./own-addresses.ts";
 import { ReadBuffers } from "./read-buffers.ts";
 import { RouteTable } from "./route-table.ts";
@@ -35,7 +36,7 @@ const LEVEL_OF_EVENT = {
 export class Dispatcher implements RunningProcess {
   readonly #config: DispatcherConfig;
   readonly #log: RecordWriter;
-  readonly #metrics = new Metrics();
+  readonly #telemetry: Telemetry;
   readonly #limits: ConnectionLimits;
   readonly #sweep = new Sweep();
   readonly #routes: RouteTable;
@@ -58,6 +59,12 @@ export class Dispatcher implements RunningProcess {
       onStoreRegained: () => this.#say("store_regained", "Redis is back, routes are read again"),
       onProblem: (problem) => this.#say("snapshot_bad", problem),
     });
+    this.#telemetry = new Telemetry({ config, log, service: "gatehouse-dispatcher" });
+    const metrics = new Metrics(this.#telemetry.registry, {
+      connections: () => this.#limits.total,
+      traffic: () => this.#openTraffic(),
+      isStoreFresh: () => this.#routes.isFresh,
+    });
     const pool = new TargetPool({
       onEjected: (target, error) =>
         this.#sayOfTarget("target_ejected", target, `set aside: ${error.message}`),
@@ -71,7 +78,7 @@ export class Dispatcher implements RunningProcess {
         limits: this.#limits,
         buffers: new ReadBuffers(),
         sweep: this.#sweep,
-        metrics: this.#metrics,
+        metrics,
         log,
         settings: {
           ...config,
@@ -93,9 +100,10 @@ export class Dispatcher implements RunningProcess {
     if (this.#config.adminListen) {
       this.#admin = await openAdminServer(this.#config.adminListen, {
         "/health": () => this.#health(),
-        "/metrics": () => this.#metricsPage(),
+        "/metrics": () => this.#telemetry.page(),
       });
     }
+    await this.#telemetry.start();
     const bound = await this.#listeners.open(inherited.length > 0 ? inherited : this.#config.listen);
     const admin = this.#admin === undefined ? "" : `, admin on ${this.#admin.url}`;
     this.#say("process_started", `dispatcher listening on ${bound.map(printAddress).join(", ")}${admin}`);
@@ -115,7 +123,9 @@ export class Dispatcher implements RunningProcess {
     await this.#admin?.close();
     this.#sweep.stop();
     this.#say("process_stopped", "dispatcher stopped");
+    const exported = this.#telemetry.close();
     await this.#log.close(FLUSH_MS);
+    await exported;
   }
 
   /** 503 while draining, so that a balancer in front sends nobody here any more; a lost Redis is no reason to. */
@@ -127,22 +137,14 @@ export class Dispatcher implements RunningProcess {
     });
   }
 
-  /** Open connections are summed when somebody asks: a stream of a day would else show its bytes when it ends. */
-  #metricsPage() {
+  #openTraffic(): { readonly bytesIn: number; readonly bytesOut: number } {
     let bytesIn = 0;
     let bytesOut = 0;
     for (const connection of this.#listeners.connections) {
       bytesIn += connection.bytesIn;
       bytesOut += connection.bytesOut;
     }
-    const body = renderMetrics(this.#metrics, {
-      connections: this.#limits.total,
-      bytesIn,
-      bytesOut,
-      isStoreFresh: this.#routes.isFresh,
-      recordsLost: this.#log.lost,
-    });
-    return { status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body };
+    return { bytesIn, bytesOut };
   }
 
   #sayOfTarget(event: "target_ejected" | "target_returned", target: Target, what: string): void {

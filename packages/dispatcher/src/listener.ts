@@ -90,11 +90,11 @@ export class Listeners {
   /** Everything that can be refused without reading a byte is refused here. */
   #accept(socket: Socket): void {
     const { limits, metrics } = this.#context;
-    metrics.accepted++;
+    metrics.accepted.add();
     const addresses = socketAddresses(socket);
     if (addresses === undefined) {
       // Reset while it waited in the kernel's queue: it has no address any more.
-      metrics.goneBeforeHello++;
+      metrics.silent.add();
       socket.on("error", () => undefined).destroy();
       return;
     }

@@ -112,7 +112,7 @@ describe("row 16: a listed sender", () => {
   test("that only checks our health (header, no byte, close) makes no record above debug", async () => {
     const peer = await connectTo(dispatcher.port);
     peer.end(Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex"));
-    await eventually(() => dispatcher.metrics.goneBeforeHello === 1);
+    await eventually(() => dispatcher.metric("connections.silent") === 1);
     await expect(dispatcher.records.one()).resolves.toMatchObject({ level: "debug" });
     peer.destroy();
   });

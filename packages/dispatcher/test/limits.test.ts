@@ -40,7 +40,7 @@ describe("row 23", () => {
     const shed = Array.from({ length: 200 }, () =>
       connect(dispatcher.port, "127.0.0.1").on("error", () => undefined),
     );
-    await eventually(() => dispatcher.metrics.refused.get("too_many_connections") === 200);
+    await eventually(() => dispatcher.metric("connections", ["refused", "too_many_connections"]) === 200);
     await eventually(() => dispatcher.records.all.length > 0);
     expect(dispatcher.records.all.length).toBeLessThanOrEqual(2);
     for (const socket of [holder, ...shed]) socket.destroy();

@@ -26,7 +26,7 @@ test.each([
   expect(await refusedAt(dispatcher)).toBe(80);
   expect(performance.now() - startedAt).toBeLessThan(1500);
   await expect(dispatcher.records.one()).resolves.toMatchObject({ reason: "loop", phase: "dial" });
-  expect(dispatcher.metrics.accepted).toBe(1);
+  expect(dispatcher.metric("connections.accepted")).toBe(1);
   expect(dispatcher.pool.failures).toEqual([]);
   await dispatcher.stop();
 });

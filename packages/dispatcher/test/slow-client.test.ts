@@ -34,7 +34,7 @@ test("row 40: a peer that holds its connection without a byte is cut off without
   const peer = await connectTo(dispatcher.port);
   await closeOf(peer);
   await expect(dispatcher.records.one()).resolves.toMatchObject({ level: "debug", reason: "hello_timeout" });
-  expect(dispatcher.metrics.refused.get("hello_timeout")).toBe(1);
+  expect(dispatcher.metric("connections", ["refused", "hello_timeout"])).toBe(1);
   await dispatcher.stop();
 });
 
@@ -98,7 +98,7 @@ test("row 40: peers that leave without a byte are counted, and recorded at debug
   await once(polite.resume(), "close");
   const rude = await connectTo(dispatcher.port);
   rude.resetAndDestroy();
-  await eventually(() => dispatcher.metrics.goneBeforeHello === 2);
+  await eventually(() => dispatcher.metric("connections.silent") === 2);
   expect(dispatcher.records.all).toEqual([]);
   const halfWay = await connectTo(dispatcher.port);
   halfWay.end(HELLO.subarray(0, 20));

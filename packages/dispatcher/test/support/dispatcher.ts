@@ -1,6 +1,7 @@
 import { AddressList } from "@gatehouse/shared/address";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { LEVELS, type Level, type LogRecord, type RecordLog } from "@gatehouse/shared/log-record";
+import { MetricRegistry, type LabelValue } from "@gatehouse/shared/metrics";
 import { parseRoute, type Target } from "@gatehouse/shared/route";
 import type { ConnectionSettings } from "../../src/connection.ts";
 import { ConnectionLimits } from "../../src/limits.ts";
@@ -87,7 +88,7 @@ export interface DispatcherOptions extends Partial<ConnectionSettings> {
 export class TestDispatcher {
   readonly records: RecordList;
   readonly pool = new FixedPool();
-  readonly metrics = new Metrics();
+  readonly registry = new MetricRegistry();
   readonly buffers: ReadBuffers;
   readonly ownAddresses = new OwnAddresses();
   readonly limits: ConnectionLimits;
@@ -113,7 +114,11 @@ export class TestDispatcher {
         limits: this.limits,
         buffers: this.buffers,
         sweep: this.sweep,
-        metrics: this.metrics,
+        metrics: new Metrics(this.registry, {
+          connections: () => this.limits.total,
+          traffic: () => ({ bytesIn: 0, bytesOut: 0 }),
+          isStoreFresh: () => true,
+        }),
         log: this.records,
         settings: {
           helloTimeoutMs: 5000,
@@ -138,6 +143,16 @@ export class TestDispatcher {
 
   get port(): number {
     return this.ports[0] ?? 0;
+  }
+
+  /** A figure below `gatehouse.dispatcher.`, of a histogram its count; 0 while there is no such series. */
+  metric(name: string, labels: readonly LabelValue[] = []): number {
+    const full = `gatehouse.dispatcher.${name}`;
+    const metric = this.registry.collect().find(({ definition }) => definition.name === full);
+    if (metric === undefined) throw new Error(`no metric ${full}`);
+    const point = metric.points.find((one) => Object.values(one.labels).join() === labels.join());
+    const value = point?.value ?? 0;
+    return typeof value === "number" ? value : value.count;
   }
 
   /** Waits until no connection is left. */

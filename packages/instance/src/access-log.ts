@@ -29,6 +29,8 @@ export class AccessRecord {
   reason: string | undefined;
   endedBy: "upstream" | "peer" | "gateway" = "upstream";
   phase: string | undefined;
+  /** Milliseconds from dispatch to the head of the upstream's answer. */
+  upstreamMs: number | undefined;
   bytesIn = 0;
   bytesOut = 0;
   readonly #log: RecordLog;
@@ -94,6 +96,7 @@ export class AccessRecord {
       ...(this.mcp === undefined ? {} : { mcp_method: this.mcp.method }),
       ...(this.mcp?.tool === undefined ? {} : { mcp_tool: this.mcp.tool }),
       ...(this.upstream === undefined ? {} : { upstream: this.upstream }),
+      ...(this.upstreamMs === undefined ? {} : { upstream_ms: this.upstreamMs }),
       ...(identity === undefined
         ? {}
         : {

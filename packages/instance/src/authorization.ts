@@ -14,6 +14,7 @@ import { ProviderLogin } from "./authorization-server/login.ts";
 import type { ForwardContext } from "./identity-headers.ts";
 import { githubOf, lifetimesOf, registrationLimitsOf, type OAuthConfig } from "./oauth-options.ts";
 import { ProtectedResource } from "./protected-resource/protected-resource.ts";
+import type { TokenCheck } from "./protected-resource/token-check.ts";
 
 /** What stands between the peers of a protected host and its upstream. */
 export interface Protection {
@@ -34,6 +35,8 @@ export interface AuthorizationOptions {
   readonly endStreams: (isMeant: (context: ForwardContext) => boolean) => void;
   /** Called once, when the protection is in place. */
   readonly onReady: (protection: Protection) => void;
+  /** Told what came of the credentials of each request to the protected resource. */
+  readonly onTokenCheck: (result: TokenCheck) => void;
 }
 
 export interface AuthorizationReport {
@@ -179,6 +182,7 @@ export class Authorization {
       redis,
       endStreams,
       sessions,
+      onTokenCheck: this.#options.onTokenCheck,
     });
     return { server, resource };
   }

@@ -16,6 +16,7 @@ import {
   type ConfigOf,
 } from "@gatehouse/shared/read-config";
 import { SealingKeys } from "@gatehouse/shared/sealing";
+import { telemetryOptions } from "@gatehouse/shared/telemetry-options";
 import { FORWARD_OPTIONS } from "./forward-limits.ts";
 import { OAUTH_OPTIONS } from "./oauth-options.ts";
 
@@ -135,10 +136,11 @@ export const instanceOptions = {
   }),
   adminListen: adminListenOption(
     "GATEHOUSE_INSTANCE_ADMIN_LISTEN",
-    "Address for /health, such as 9201 (loopback) or unix:/path. Not set: off.",
+    "Address for /health and /metrics, such as 9201 (loopback) or unix:/path. Not set: off.",
   ),
   logLevel: logLevelOption,
   ...recordOptions,
+  ...telemetryOptions,
 };
 
 export type InstanceConfig = ConfigOf<typeof instanceOptions>;

@@ -35,6 +35,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #connection: UpstreamConnection | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #phase: Phase = "connect";
+  /** `performance.now()` when the request was handed over, to the connection that carries it. */
+  #dispatchedAt = 0;
   #canRetry: boolean;
   #isEventStream = false;
   /** Should the answer be an event stream, it is to end at once. */
@@ -69,6 +71,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.#fail(503, "upstream_busy");
       return;
     }
+    this.#dispatchedAt = performance.now();
     this.#connection.dispatch({ method, path, headers, body: body ?? null }, this);
   }
 
@@ -123,6 +126,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#announcesTrailers = response.announcesTrailers;
     this.#endsWithConnection = response.endsWithConnection;
     access.status = status;
+    access.upstreamMs = performance.now() - this.#dispatchedAt;
     writer.start({ status, message, ...response });
     if (!this.#isEventStream) return;
     access.streamStarted();

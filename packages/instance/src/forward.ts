@@ -82,6 +82,13 @@ export class Forwarder {
     this.#plan = plan;
   }
 
+  /** Streams that are open now. */
+  get streams(): { readonly sse: number; readonly webSocket: number } {
+    let sse = 0;
+    for (const exchange of this.#running.keys()) if (exchange.isEventStream) sse++;
+    return { sse, webSocket: this.#webSockets.open };
+  }
+
   /** Carries one request; settles when the exchange is over and recorded. Never rejects. */
   async forward(request: PeerRequest, response: PeerResponse, context: ForwardContext): Promise<void> {
     const writer = openWriter(response, context);

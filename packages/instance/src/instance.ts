@@ -6,12 +6,14 @@ import {
   inheritedListeners,
   type ListenAddress,
 } from "@gatehouse/shared/listen-address";
+import type { MetricRegistry } from "@gatehouse/shared/metrics";
 import type { RunningProcess } from "@gatehouse/shared/process-lifecycle";
 import { readConfig, type Environment } from "@gatehouse/shared/read-config";
 import { openRecords } from "@gatehouse/shared/process-records";
 import type { RecordSink, RecordWriter } from "@gatehouse/shared/record-log";
 import { certificateKey, hostConfigKey, routeKey, signingKeyKey } from "@gatehouse/shared/redis-keys";
 import { SealingKeys } from "@gatehouse/shared/sealing";
+import { Telemetry } from "@gatehouse/shared/telemetry";
 import { Authorization } from "./authorization.ts";
 import type { DocumentFetcherOptions } from "./authorization-server/document-fetch.ts";
 import { instanceOptions, type InstanceConfig } from "./config.ts";
@@ -19,6 +21,7 @@ import { FollowedKeys } from "./followed-keys.ts";
 import { Forwarder } from "./forward.ts";
 import { LiveCertificate } from "./live-certificate.ts";
 import { LiveHostConfig } from "./live-host-config.ts";
+import { InstanceMetrics } from "./metrics.ts";
 import { ownAddresses, reportRoute } from "./own-address.ts";
 import { InstanceServer } from "./server.ts";
 import { SnapshotFile, type Snapshot } from "./snapshot-file.ts";
@@ -58,6 +61,7 @@ export class Instance implements RunningProcess {
   readonly #config: InstanceConfig;
   readonly #inherited: readonly ListenAddress[];
   readonly #log: RecordWriter;
+  readonly #telemetry: Telemetry;
   readonly #forwarder: Forwarder;
   readonly #certificate: LiveCertificate;
   readonly #authorization: Authorization;
@@ -90,23 +94,30 @@ export class Instance implements RunningProcess {
       name: hostname,
       sinks,
     });
+    const attributes = { "gatehouse.hostname": hostname };
+    const telemetry = new Telemetry({ config, log, service: "gatehouse-instance", attributes });
+    const metrics = this.#register(telemetry.registry);
+    const counted = metrics.counting(log);
     this.#config = config;
     this.#inherited = inherited;
     this.#log = log;
-    this.#forwarder = new Forwarder({ hostname, log, limits: config });
+    this.#telemetry = telemetry;
+    this.#forwarder = new Forwarder({ hostname, log: counted, limits: config });
     this.#certificate = new LiveCertificate({ hostname, keys, log, files: certificateFiles(config) });
     this.#authorization = new Authorization({
       ...config,
       sealing: keys,
-      log,
+      log: counted,
       oauth: config,
       documents,
       endStreams: (isMeant) => this.#forwarder.endStreams(isMeant),
       onReady: (protection) => this.#server.protect(protection),
+      onTokenCheck: (result) => metrics.countTokenCheck(result),
     });
     this.#server = new InstanceServer({
       ...config,
-      log,
+      log: counted,
+      metrics,
       forwarder: this.#forwarder,
       authorization: this.#authorization,
       tlsContext: () => this.#certificate.tlsContext(),
@@ -148,7 +159,7 @@ export class Instance implements RunningProcess {
     });
   }
 
-  /** Base URL of the health page; undefined when it is off. */
+  /** Base URL of health and metrics; undefined when it is off. */
   get adminUrl(): string | undefined {
     return this.#admin?.url;
   }
@@ -163,8 +174,12 @@ export class Instance implements RunningProcess {
     const { route } = this.#documents;
     await this.#server.listen(ownAddresses({ hostname, inherited: this.#inherited, configured, route }));
     if (adminListen) {
-      this.#admin = await openAdminServer(adminListen, { "/health": () => this.#health() });
+      this.#admin = await openAdminServer(adminListen, {
+        "/health": () => this.#health(),
+        "/metrics": () => this.#telemetry.page(),
+      });
     }
+    await this.#telemetry.start();
     this.#state = "serving";
     this.#record("process_started", `instance started: ${hostname} on ${this.addresses.join(", ")}`);
   }
@@ -192,7 +207,20 @@ export class Instance implements RunningProcess {
       this.#snapshotFile?.settled(),
       this.#admin?.close(),
     ]);
+    const exported = this.#telemetry.close();
     await this.#log.close(FLUSH_MS);
+    await exported;
+  }
+
+  /** What is read at a collection exists by then. */
+  #register(registry: MetricRegistry): InstanceMetrics {
+    return new InstanceMetrics(registry, {
+      requests: () => this.#server.requests,
+      connections: () => this.#server.connections,
+      streams: () => this.#forwarder.streams,
+      certificate: () => this.#certificate.report(),
+      isStoreFresh: () => this.#followed.isFresh,
+    });
   }
 
   /**

@@ -8,6 +8,7 @@ import type { LogRecord, RecordLog } from "@gatehouse/shared/log-record";
 import type { Authorization, Protection } from "./authorization.ts";
 import type { Forwarder } from "./forward.ts";
 import { HttpServers, type HttpLimits } from "./http-servers.ts";
+import type { InstanceMetrics } from "./metrics.ts";
 import { receive, UNKNOWN_IP } from "./receive.ts";
 import { RequestHandler } from "./request-handler.ts";
 import { TlsAcceptor } from "./tls-accept.ts";
@@ -26,6 +27,7 @@ export interface InstanceServerOptions {
   readonly proxyTimeoutMs: number;
   readonly handshakeTimeoutMs: number;
   readonly http: HttpLimits;
+  readonly metrics: Pick<InstanceMetrics, "countHandshake">;
 }
 
 /** TCP keepalive probes start after this much quiet: a peer that vanished must not hold a stream for ever. */
@@ -143,7 +145,12 @@ export class InstanceServer {
   }
 
   async #secure(socket: Socket, id: string, addresses: AddressPair): Promise<void> {
+    const startedAt = performance.now();
     const accepted = await this.#tls.accept(socket);
+    this.#options.metrics.countHandshake(
+      performance.now() - startedAt,
+      accepted.ok ? undefined : accepted.reason,
+    );
     if (accepted.ok) {
       this.#http.serve({ id, addresses, socket: accepted.socket });
       return;

@@ -69,6 +69,13 @@ export class WebSocketForwarder {
     });
   }
 
+  /** WebSockets that are open now. */
+  get open(): number {
+    let open = 0;
+    for (const upgrade of this.#running.values()) if (upgrade.isOpen) open++;
+    return open;
+  }
+
   /** Carries one upgrade; the record is written when the peer's connection has closed. */
   upgrade(request: IncomingMessage, socket: Duplex, options: UpgradeOptions): void {
     const upgrade = new Upgrade(socket, options);
@@ -130,6 +137,10 @@ class Upgrade {
 
   get context(): ForwardContext {
     return this.#options.context;
+  }
+
+  get isOpen(): boolean {
+    return this.#upstream !== undefined;
   }
 
   /** Called with http-proxy-3's own request before it is sent. */

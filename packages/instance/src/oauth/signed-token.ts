@@ -2,18 +2,20 @@ import { verify, type KeyObject } from "node:crypto";
 import { z } from "zod";
 
 /** Why a token that was shown is worth nothing here. A closed set: each has one word in the record and one sentence for the client. */
-export type TokenProblem =
-  | "malformed"
-  | "wrong_type"
-  | "wrong_algorithm"
-  | "unknown_key"
-  | "bad_signature"
-  | "wrong_issuer"
-  | "wrong_audience"
-  | "expired"
-  | "not_yet_valid"
-  | "revoked"
-  | "user_not_allowed";
+export const TOKEN_PROBLEMS = [
+  "malformed",
+  "wrong_type",
+  "wrong_algorithm",
+  "unknown_key",
+  "bad_signature",
+  "wrong_issuer",
+  "wrong_audience",
+  "expired",
+  "not_yet_valid",
+  "revoked",
+  "user_not_allowed",
+] as const;
+export type TokenProblem = (typeof TOKEN_PROBLEMS)[number];
 
 /** A token that is refused. */
 export interface BearerProblem {

@@ -1,11 +1,14 @@
 import type { Challenge } from "./challenge.ts";
 import { bearerChallenge } from "./challenge.ts";
+import type { TokenCheck } from "./token-check.ts";
 
 /** A whole answer of the protected resource's own. */
 export interface Answer {
   readonly status: number;
   /** For the record: what was wrong, and the clause that says so; undefined when nothing was. */
   readonly reason?: string;
+  /** Where the credentials decided it. */
+  readonly tokenCheck?: TokenCheck;
   readonly fields: readonly (readonly [name: string, value: string])[];
   readonly body: string;
 }
@@ -18,12 +21,22 @@ export const HEADER_MISMATCH = -32_020;
 export const INVALID_REQUEST = -32_600;
 export const SESSION_NOT_FOUND = -32_001;
 
+/** Why a request is challenged, for the record and for the counter. */
+export interface ChallengeReason {
+  readonly reason: string;
+  readonly tokenCheck: TokenCheck;
+}
+
 /** Returns a 400, 401 or 403 with its challenge (RFC 6750 section 3). */
-export function challengeAnswer(status: 400 | 401 | 403, challenge: Challenge, reason: string): Answer {
+export function challengeAnswer(
+  status: 400 | 401 | 403,
+  challenge: Challenge,
+  reason: ChallengeReason,
+): Answer {
   const { error = CODES[status] ?? "", description = "An access token is needed" } = challenge;
   return {
     status,
-    reason,
+    ...reason,
     fields: [
       ["WWW-Authenticate", bearerChallenge(challenge)],
       ["Content-Type", "application/json"],

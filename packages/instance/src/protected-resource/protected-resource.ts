@@ -19,6 +19,7 @@ import { checkMessages } from "./message-check.ts";
 import { ExchangeLife, objection, type OpenExchange } from "./open-exchange.ts";
 import { readRequestHead, type RequestHead } from "./request-head.ts";
 import { ResourcePolicy, type Bearer, type JudgedRequest } from "./resource-policy.ts";
+import type { TokenCheck } from "./token-check.ts";
 import { SessionBindings, type SessionBindingsOptions } from "./session-binding.ts";
 
 export interface ProtectedResourceOptions {
@@ -35,6 +36,8 @@ export interface ProtectedResourceOptions {
   readonly endStreams: (isMeant: (context: ForwardContext) => boolean) => void;
   readonly sessions?: Pick<SessionBindingsOptions, "seconds" | "maxSessions">;
   readonly maxTokens?: number;
+  /** Told once for each request to the protected host, what came of its credentials. */
+  readonly onTokenCheck?: (result: TokenCheck) => void;
 }
 
 /** What was decided about a request. */
@@ -121,6 +124,7 @@ export class ProtectedResource {
     const life = new ExchangeLife(response);
     const decision = await this.#decide(head, context.hostConfig, request);
     const passed = decision.kind === "pass" ? this.#letThrough(decision, context, life) : decision;
+    this.#tellCheck(passed);
     if ("id" in passed) return passed;
     const answer = this.#policy(context.hostConfig).shared(passed.answer, head);
     sendAnswer(request, response, answer);
@@ -139,6 +143,7 @@ export class ProtectedResource {
     const life = new ExchangeLife(socket);
     const decision = await this.#decide(head, context.hostConfig, undefined);
     const passed = decision.kind === "pass" ? this.#letThrough(decision, context, life) : decision;
+    this.#tellCheck(passed);
     if ("id" in passed && !life.isOver) return passed;
     // Nobody else would notice a socket that closed before anyone listened.
     const refused: Refused = "id" in passed ? { kind: "answer", answer: PEER_LEFT } : passed;
@@ -215,6 +220,14 @@ export class ProtectedResource {
       unfollow?.();
     };
     return forwarded;
+  }
+
+  /** A good token whose request was refused for something else counts as good; an excluded path asks for none. */
+  #tellCheck(passed: ForwardContext | Refused): void {
+    const isGood = "id" in passed ? passed.identity !== undefined : passed.token !== undefined;
+    const decided = "id" in passed ? undefined : passed.answer.tokenCheck;
+    const result = decided ?? (isGood ? "accepted" : undefined);
+    if (result !== undefined) this.#options.onTokenCheck?.(result);
   }
 
   /** A body can take a minute to come: the config may be another by now, the token revoked. */

@@ -109,14 +109,15 @@ export class ResourcePolicy {
             error: "invalid_request",
             description: `There is ${read.problem}`,
           },
-          `invalid_request: ${read.problem} (RFC 6750 3.1)`,
+          { reason: `invalid_request: ${read.problem} (RFC 6750 3.1)`, tokenCheck: "invalid_request" },
         );
     }
   }
 
   /** Returns the answer to a request without credentials. */
   noToken(request: RuledRequest): Answer {
-    return challengeAnswer(401, this.#challenge(request), "no_token (RFC 6750 3)");
+    const reason = { reason: "no_token (RFC 6750 3)", tokenCheck: "missing" } as const;
+    return challengeAnswer(401, this.#challenge(request), reason);
   }
 
   /** Returns what the token is good for, when that is enough for the request short of its body; else the answer. */
@@ -145,7 +146,10 @@ export class ResourcePolicy {
         description: `This needs the scope ${scopes.join(" and ")}`,
         scopes,
       },
-      `insufficient_scope: needs ${scopes.join(" ")} (RFC 6750 3.1)`,
+      {
+        reason: `insufficient_scope: needs ${scopes.join(" ")} (RFC 6750 3.1)`,
+        tokenCheck: "insufficient_scope",
+      },
     );
   }
 
@@ -167,7 +171,8 @@ export class ResourcePolicy {
   #invalidToken(request: RuledRequest, { problem }: BearerProblem): Answer {
     const [description, clause] = PROBLEMS[problem];
     const challenge = { ...this.#challenge(request), error: "invalid_token", description } as const;
-    return challengeAnswer(401, challenge, `invalid_token: ${problem} (${clause})`);
+    const reason = `invalid_token: ${problem} (${clause})`;
+    return challengeAnswer(401, challenge, { reason, tokenCheck: problem });
   }
 
   /** A first token had better be good for what the resource is used for, so the endpoint asks for its advertised scopes, too. */

@@ -1,4 +1,4 @@
-// Rewrites what is printed from the option schemas: `node --conditions=source deploy/generate-docs.ts`.
+// Rewrites what is printed from the option schemas and the metric catalogs: `node --conditions=source deploy/generate-docs.ts`.
 import { writeFile } from "node:fs/promises";
 import { generatedFiles } from "./option-docs.ts";
 

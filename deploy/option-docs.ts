@@ -3,15 +3,28 @@ import { join } from "node:path";
 import { dispatcherOptions } from "@gatehouse/dispatcher/config";
 import { instanceOptions } from "@gatehouse/instance/config";
 import type { OptionSet } from "@gatehouse/shared/read-config";
+import { metricTables } from "./metric-docs.ts";
 
-/** Text that is printed from the option schemas, and the file it stands in. */
+/** Text that is printed from the option schemas and the metric catalogs, and the file it stands in. */
 export interface GeneratedFile {
   readonly path: string;
   readonly content: string;
 }
 
-const BEGIN = "<!-- options: printed from src/config.ts by deploy/generate-docs.ts -->";
-const END = "<!-- end of options -->";
+/** Between these two lines the text of a page is printed. */
+interface Marks {
+  readonly begin: string;
+  readonly end: string;
+}
+
+const OPTIONS: Marks = {
+  begin: "<!-- options: printed from src/config.ts by deploy/generate-docs.ts -->",
+  end: "<!-- end of options -->",
+};
+const METRICS: Marks = {
+  begin: "<!-- metrics: printed from the catalogs by deploy/generate-docs.ts -->",
+  end: "<!-- end of metrics -->",
+};
 const root = join(import.meta.dirname, "..");
 
 /** Returns every generated file as it should be now. */
@@ -23,18 +36,21 @@ export async function generatedFiles(): Promise<readonly GeneratedFile[]> {
   const files = processes.map(async ([name, options]) => {
     const readme = join(root, "packages", name, "README.md");
     return [
-      { path: readme, content: withTable(await readFile(readme, "utf8"), options) },
+      { path: readme, content: between(OPTIONS, await readFile(readme, "utf8"), optionTable(options)) },
       { path: join(root, "deploy", "env", `${name}.env.example`), content: envExample(name, options) },
     ];
   });
-  return (await Promise.all(files)).flat();
+  const page = join(root, "docs", "metrics.md");
+  const metrics = { path: page, content: between(METRICS, await readFile(page, "utf8"), metricTables()) };
+  return [...(await Promise.all(files)).flat(), metrics];
 }
 
-function withTable(readme: string, options: OptionSet): string {
-  const begin = readme.indexOf(BEGIN);
-  const end = readme.indexOf(END);
-  if (begin === -1 || end < begin) throw new Error(`a README lacks the lines "${BEGIN}" and "${END}"`);
-  return `${readme.slice(0, begin + BEGIN.length)}\n${optionTable(options)}\n${readme.slice(end)}`;
+function between(marks: Marks, page: string, text: string): string {
+  const begin = page.indexOf(marks.begin);
+  const end = page.indexOf(marks.end);
+  if (begin === -1 || end < begin)
+    throw new Error(`a page lacks the lines "${marks.begin}" and "${marks.end}"`);
+  return `${page.slice(0, begin + marks.begin.length)}\n${text}\n${page.slice(end)}`;
 }
 
 function optionTable(options: OptionSet): string {

@@ -47,9 +47,9 @@ describe("the documentation", () => {
     }
   });
 
-  test("prints every option of both processes as the schemas have them", async () => {
+  test("prints every option and every metric as schemas and catalogs have them", async () => {
     const files = await generatedFiles();
-    expect(files).toHaveLength(4);
+    expect(files).toHaveLength(5);
     // When this fails: node --conditions=source deploy/generate-docs.ts
     for (const { path, content } of files) expect(readFileSync(path, "utf8")).toBe(content);
   });

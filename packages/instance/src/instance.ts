@@ -181,7 +181,9 @@ export class Instance implements RunningProcess {
     }
     await this.#telemetry.start();
     this.#state = "serving";
-    this.#record("process_started", `instance started: ${hostname} on ${this.addresses.join(", ")}`);
+    const admin = this.#admin === undefined ? "" : `, admin on ${this.#admin.url}`;
+    const addresses = this.addresses.join(", ");
+    this.#record("process_started", `instance started: ${hostname} on ${addresses}${admin}`);
   }
 
   /** HUP. */

@@ -17,6 +17,11 @@ import type { CollectedMetric, HistogramValue, MetricRegistry } from "./metrics.
 
 // This file and nothing else loads OpenTelemetry, and is loaded by `import()` when a collector is configured.
 
+/** What the exporter gives one export, retries included, unless `OTEL_EXPORTER_OTLP_TIMEOUT` says otherwise. */
+const LIBRARY_TIMEOUT_MS = 10_000;
+/** After which the reader believes that an exporter hangs; it may not be longer than the interval. */
+const READER_TIMEOUT_MS = 30_000;
+
 export interface OtlpExportOptions {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -38,11 +43,17 @@ export interface OtlpExport {
  * library reads from the standard variables by itself. Its complaints go to a logger that nobody has set.
  */
 export function startOtlpExport(options: OtlpExportOptions): OtlpExport {
-  const exporter = new OTLPMetricExporter({ url: options.url, headers: { ...options.headers } });
+  const { url, headers, intervalMs } = options;
+  const exporter = new OTLPMetricExporter({
+    url,
+    headers: { ...headers },
+    // Retries included, an export is over before the next begins; longer intervals leave the library its own bound.
+    ...(intervalMs < LIBRARY_TIMEOUT_MS && { timeoutMillis: intervalMs }),
+  });
   const reader = new PeriodicExportingMetricReader({
     exporter: counted(exporter, options.onExported),
-    exportIntervalMillis: options.intervalMs,
-    exportTimeoutMillis: Math.min(options.intervalMs, 30_000),
+    exportIntervalMillis: intervalMs,
+    exportTimeoutMillis: Math.min(intervalMs, READER_TIMEOUT_MS),
   });
   // What a MeterProvider would do; one of its own would bring a second set of instruments that nobody uses.
   reader.setMetricProducer(new RegistryProducer(options.registry, resourceFromAttributes(options.resource)));

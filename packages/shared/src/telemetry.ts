@@ -61,7 +61,7 @@ export class Telemetry {
   async start(): Promise<void> {
     const url = otlpMetricsUrl(this.#config);
     if (url === undefined) return;
-    // Some 10 MB and 100 ms that a process without a collector does not pay.
+    // Some 25 MB and 100 ms that a process without a collector does not pay.
     const { startOtlpExport } = await import("./otlp-export.ts");
     this.#otlp = startOtlpExport({
       url,

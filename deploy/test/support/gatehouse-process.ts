@@ -53,6 +53,14 @@ export class GatehouseProcess {
     return this.#child?.exitCode ?? null;
   }
 
+  /** Where health and metrics are, of the process as it runs now. */
+  get adminUrl(): string {
+    const said = this.records.all(SERVING).at(-1)?.text ?? "";
+    const url = /, admin on (\S+)/.exec(said)?.[1];
+    if (url === undefined) throw new Error(`${this.role} has no admin address`);
+    return url;
+  }
+
   /** The last 4 KiB of stderr, where a healthy process writes nothing. */
   get complaints(): string {
     return this.#complaints;

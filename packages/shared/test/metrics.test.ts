@@ -13,7 +13,11 @@ function text(registry: MetricRegistry): string[] {
 describe("the registry", () => {
   test("adds up, by the values of two labels", () => {
     const registry = new MetricRegistry();
-    const things = registry.counters({ ...base, name: "things", labels: ["color", "http.response.status_code"] });
+    const things = registry.counters({
+      ...base,
+      name: "things",
+      labels: ["color", "http.response.status_code"],
+    });
     things.of("red", 200).add();
     things.of("red", 200).add(2);
     things.of("blue", 200).add();
@@ -52,7 +56,10 @@ describe("the registry", () => {
 
 describe("Prometheus' text", () => {
   test.each<[Partial<MetricDefinition> & { name: string }, string]>([
-    [{ name: "http.server.request.duration", kind: "histogram", unit: "s" }, "http_server_request_duration_seconds"],
+    [
+      { name: "http.server.request.duration", kind: "histogram", unit: "s" },
+      "http_server_request_duration_seconds",
+    ],
     [{ name: "process.cpu.time", unit: "s" }, "process_cpu_time_seconds_total"],
     [{ name: "gatehouse.io", unit: "By" }, "gatehouse_io_bytes_total"],
     [{ name: "a.utilization", kind: "gauge", unit: "1" }, "a_utilization_ratio"],
@@ -64,7 +71,12 @@ describe("Prometheus' text", () => {
 
   test("has help, type and samples; buckets add up; quotes and line ends are escaped", () => {
     const registry = new MetricRegistry();
-    const odd = registry.counters({ ...base, name: "odd", describe: "One\nline \\ of help.", labels: ["a.b"] });
+    const odd = registry.counters({
+      ...base,
+      name: "odd",
+      describe: "One\nline \\ of help.",
+      labels: ["a.b"],
+    });
     odd.of('"\n\\').add();
     const sizes = registry.histograms({
       ...base,

@@ -173,7 +173,9 @@ describe("a collector that is away", () => {
 });
 
 test.each(["grpc", "collector:4318", "ftp://collector"])("%s is no address of a collector", (text) => {
-  expect(() => readConfig(telemetryOptions, { OTEL_EXPORTER_OTLP_ENDPOINT: text })).toThrow(/an http or https URL/);
+  expect(() => readConfig(telemetryOptions, { OTEL_EXPORTER_OTLP_ENDPOINT: text })).toThrow(
+    /an http or https URL/,
+  );
 });
 
 test("headers that can't be read are refused without being shown", () => {

@@ -1,10 +1,16 @@
 import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import { doubleOf, integerOf, messages, packedOf, readMessage, textOf, type Message } from "./protobuf.ts";
 
 /** One point of a metric, with what its metric says of it. */
-export interface ReceivedPoint {
+interface ReceivedPoint {
   readonly kind: "gauge" | "sum" | "histogram";
   readonly unit: string;
   readonly isMonotonic: boolean;
@@ -33,7 +39,9 @@ export class OtlpReceiver {
   }
 
   /** `answer` ends the response, or leaves the sender waiting. */
-  static async start(answer = (response: ServerResponse): void => void response.end()): Promise<OtlpReceiver> {
+  static async start(
+    answer = (response: ServerResponse): void => void response.end(),
+  ): Promise<OtlpReceiver> {
     const receiver = new OtlpReceiver(answer);
     receiver.#server.listen(0, "127.0.0.1");
     await once(receiver.#server, "listening");

@@ -18,7 +18,13 @@ export function readMessage(bytes: Buffer): Message {
     const tag = Number(varint());
     const kind = tag & 7;
     const value =
-      kind === 0 ? varint() : kind === 1 ? take(8).readBigUInt64LE() : kind === 2 ? take(Number(varint())) : undefined;
+      kind === 0
+        ? varint()
+        : kind === 1
+          ? take(8).readBigUInt64LE()
+          : kind === 2
+            ? take(Number(varint()))
+            : undefined;
     if (value === undefined) throw new Error(`wire type ${kind}`);
     fields.set(tag >> 3, [...(fields.get(tag >> 3) ?? []), value]);
   }
@@ -48,7 +54,11 @@ export function doubleOf(message: Message, field: number): number | undefined {
 }
 
 /** A packed list of eight-octet numbers. */
-export function packedOf(message: Message, field: number, read: (bytes: Buffer, at: number) => number): number[] {
+export function packedOf(
+  message: Message,
+  field: number,
+  read: (bytes: Buffer, at: number) => number,
+): number[] {
   const bytes = message.get(field)?.[0];
   if (!Buffer.isBuffer(bytes)) return [];
   return Array.from({ length: bytes.length / 8 }, (_, index) => read(bytes, index * 8));

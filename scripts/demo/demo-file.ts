@@ -12,7 +12,8 @@ export interface DemoFile {
   /** Where people sign in. `sign_in` and a user name is the address that signs a browser in; only the stand-in has that, and users. */
   readonly github: { readonly url: string; readonly users: readonly string[]; readonly sign_in?: string };
   readonly upstreams: { readonly simple: string; readonly fast_echo: string };
-  readonly metrics: { readonly dispatcher: string };
+  /** Pages for Prometheus, by role as `pids`. */
+  readonly metrics: Readonly<Record<string, string>> & { readonly dispatcher: string };
   /** By role: `dispatcher`, and each hostname for its instance. */
   readonly pids: Readonly<Record<string, number>>;
 }

@@ -19,6 +19,7 @@ export function printReadyLines(
     ...curlLines(file, options),
     ...redisLines(file, options, clientId),
     ...logLines(file, options, address),
+    ...Object.entries(file.metrics).map(([role, page]) => `  curl ${page}   # metrics: ${role}`),
     ...(people.length > 0 ? ["sign a browser in at the stand-in for GitHub:", ...people] : []),
     "",
     `everything of it: ${options.stateDir}/demo.json, logs beside it`,

@@ -20,6 +20,7 @@ import { keepSecretKey } from "./secret-key.ts";
 const LOOPBACK = "127.0.0.1";
 const PREFERRED_PUBLIC_PORT = 8443;
 const PREFERRED_METRICS_PORT = 9101;
+const PREFERRED_INSTANCE_METRICS_PORT = 9201;
 
 /** Connections get one second to end in order when the demo stops; nobody waits for a demo. */
 const DRAIN_SECONDS = "1";
@@ -88,7 +89,7 @@ export class DemoSystem {
       GATEHOUSE_REGISTRATIONS_PER_MINUTE: REGISTRATIONS_PER_MINUTE,
       GATEHOUSE_REGISTRATIONS_PER_REDIRECT_HOST_PER_MINUTE: REGISTRATIONS_PER_MINUTE,
     };
-    const hosts = await this.#startInstances({
+    const { hosts, metrics } = await this.#startInstances({
       redisUrl: redis.url,
       authority,
       publicPort,
@@ -102,7 +103,7 @@ export class DemoSystem {
       hosts,
       github: github.file,
       upstreams,
-      metrics: { dispatcher: `http://${LOOPBACK}:${metricsPort}/metrics` },
+      metrics: { dispatcher: metricsPage(metricsPort), ...metrics },
       pids: this.#pids(["dispatcher", ...Object.keys(hosts)]),
     };
   }
@@ -173,23 +174,34 @@ export class DemoSystem {
     return github;
   }
 
-  async #startInstances(place: InstancePlace): Promise<DemoFile["hosts"]> {
+  async #startInstances(
+    place: InstancePlace,
+  ): Promise<{ hosts: DemoFile["hosts"]; metrics: Record<string, string> }> {
     const path = place.redisUrl.startsWith("unix://") ? place.redisUrl.slice("unix://".length) : undefined;
     const redis = path === undefined ? new Redis(place.redisUrl) : new Redis({ path });
     redis.on("error", () => undefined); // the command that fails says so
     try {
-      const started = DEMO_HOSTS.map(async (host) => {
-        const port = await this.#startInstance(host, { ...place, redis });
-        const origin = originOf(host.hostname, place.publicPort);
-        return [host.hostname, { auth: host.config.auth_enabled, origin, port }] as const;
-      });
-      return Object.fromEntries(await Promise.all(started));
+      const started = await Promise.all(
+        DEMO_HOSTS.map(async (host) => {
+          const { port, metricsPort } = await this.#startInstance(host, { ...place, redis });
+          const origin = originOf(host.hostname, place.publicPort);
+          const entry = { auth: host.config.auth_enabled, origin, port };
+          return { hostname: host.hostname, entry, metrics: metricsPage(metricsPort) };
+        }),
+      );
+      return {
+        hosts: Object.fromEntries(started.map(({ hostname, entry }) => [hostname, entry])),
+        metrics: Object.fromEntries(started.map(({ hostname, metrics }) => [hostname, metrics])),
+      };
     } finally {
       redis.disconnect();
     }
   }
 
-  async #startInstance(host: DemoHost, place: InstancePlace & { redis: Redis }): Promise<number> {
+  async #startInstance(
+    host: DemoHost,
+    place: InstancePlace & { redis: Redis },
+  ): Promise<{ port: number; metricsPort: number }> {
     const { hostname } = host;
     const { certPath, keyPath } = await place.authority.issue([hostname]);
     const stateDir = join(this.#options.stateDir, "state", hostname);
@@ -198,19 +210,21 @@ export class DemoSystem {
     await place.redis.set(`proxy:${hostname}`, JSON.stringify(config));
     return await this.#ports.startOn([LOOPBACK], host.port, async (port) => {
       await place.redis.set(`route:${hostname}`, String(port));
+      const metricsPort = await this.#ports.find([LOOPBACK], PREFERRED_INSTANCE_METRICS_PORT);
       // No address here: the instance takes it from its route.
       await this.#startChild(
         { package: "instance", name: hostname },
         {
           ...place.settings,
           GATEHOUSE_HOSTNAME: hostname,
+          GATEHOUSE_INSTANCE_ADMIN_LISTEN: `${LOOPBACK}:${metricsPort}`,
           GATEHOUSE_STATE_DIR: stateDir,
           GATEHOUSE_CERTIFICATE_FILE: certPath,
           GATEHOUSE_CERTIFICATE_KEY_FILE: keyPath,
         },
       );
       this.#narrator.detail(`SET route:${hostname} ${port}\nSET proxy:${hostname} ${JSON.stringify(config)}`);
-      return port;
+      return { port, metricsPort };
     });
   }
 
@@ -230,6 +244,10 @@ interface InstancePlace {
   readonly upstreams: DemoFile["upstreams"];
   /** What all instances have in common, as environment variables. */
   readonly settings: Readonly<Record<string, string>>;
+}
+
+function metricsPage(port: number): string {
+  return `http://${LOOPBACK}:${port}/metrics`;
 }
 
 function originOf(hostname: string, publicPort: number): string {

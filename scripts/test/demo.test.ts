@@ -95,8 +95,14 @@ describe("npm run demo", () => {
       expect(Object.keys(file.hosts)).toEqual(hostnames);
       expect(Object.keys(file.pids)).toEqual(["dispatcher", ...hostnames]);
       expect(Object.values(file.pids).every(isAlive)).toBe(true);
-      const metrics = await fetch(file.metrics.dispatcher);
-      expect([metrics.status, (await metrics.text()).length > 0]).toEqual([200, true]);
+      expect(Object.keys(file.metrics)).toEqual(["dispatcher", ...hostnames]);
+      for (const page of Object.values(file.metrics)) {
+        const metrics = await fetch(page);
+        expect([metrics.status, (await metrics.text()).includes("gatehouse_records_written_total")]).toEqual([
+          200,
+          true,
+        ]);
+      }
 
       const redisCli = (command: string): string =>
         spawnSync(REDIS_CLI, [command], {

@@ -127,12 +127,16 @@ export class MetricRegistry {
     return this.#add(definition, histograms, () => histograms.samples());
   }
 
-  /** A metric of any kind but histogram whose values somebody else keeps; read when they are collected. It must not throw. */
+  /** A metric of any kind but histogram whose values somebody else keeps; read when they are collected. */
   observe(definition: MetricDefinition, read: () => Observed): void {
     this.#add(definition, undefined, () => {
-      const observed = read();
-      if (observed === undefined) return [];
-      return typeof observed === "number" ? [{ value: observed, labels: [] }] : observed;
+      try {
+        const observed = read() ?? [];
+        return typeof observed === "number" ? [{ value: observed, labels: [] }] : [...observed];
+      } catch {
+        // A machine that hides what is read must not end the process that was asked for its metrics.
+        return [];
+      }
     });
   }
 

@@ -1,12 +1,4 @@
-import {
-  integerOption,
-  optional,
-  splitList,
-  textOption,
-  wordOption,
-  type ConfigOf,
-  type Option,
-} from "./read-config.ts";
+import { integerOption, optional, splitList, textOption, type ConfigOf, type Option } from "./read-config.ts";
 
 /** OpenTelemetry's own variables, so that what already serves other programs on the machine serves these processes as well. */
 export const telemetryOptions = {
@@ -49,11 +41,13 @@ export const telemetryOptions = {
     fallback: "",
     parse: parsePairs,
   }),
-  otelSdkDisabled: wordOption({
+  otelSdkDisabled: textOption({
     env: "OTEL_SDK_DISABLED",
     describe: "`true` sends nothing to any collector, whatever else is set. /metrics is not touched by it.",
-    words: ["false", "true"],
+    expected: "true or false",
     fallback: "false",
+    // The specification knows no case here.
+    parse: (text) => ({ true: true, false: false })[text.toLowerCase()],
   }),
 };
 
@@ -61,7 +55,7 @@ export type TelemetryConfig = ConfigOf<typeof telemetryOptions>;
 
 /** Returns where metrics are pushed to; undefined when nobody asked for it. */
 export function otlpMetricsUrl(config: TelemetryConfig): string | undefined {
-  if (config.otelSdkDisabled === "true") return undefined;
+  if (config.otelSdkDisabled) return undefined;
   if (config.otlpMetricsEndpoint !== undefined) return config.otlpMetricsEndpoint;
   // The specification: below the base, with or without a slash at its end.
   return config.otlpEndpoint === undefined

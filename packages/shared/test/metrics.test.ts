@@ -39,12 +39,15 @@ describe("the registry", () => {
     const registry = new MetricRegistry();
     registry.counters({ ...base, name: "seen", labels: ["word"] }).expect(["a", "b"]);
     registry.observe({ ...base, name: "unknown" }, () => undefined);
-    const [seen, unknown] = registry.collect();
+    registry.observe({ ...base, name: "hidden" }, () => {
+      throw new Error("EACCES");
+    });
+    const [seen, unknown, hidden] = registry.collect();
     expect(seen?.points.map(({ labels, value }) => [labels["word"], value])).toEqual([
       ["a", 0],
       ["b", 0],
     ]);
-    expect(unknown?.points).toEqual([]);
+    expect([unknown?.points, hidden?.points]).toEqual([[], []]);
   });
 
   test("refuses a second metric of one name", () => {

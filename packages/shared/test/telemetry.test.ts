@@ -122,7 +122,7 @@ describe("to a collector", () => {
     expect(url({})).toBeUndefined();
     const OTEL_EXPORTER_OTLP_ENDPOINT = "http://collector:4318";
     expect(url({ OTEL_EXPORTER_OTLP_ENDPOINT })).toBe("http://collector:4318/v1/metrics");
-    expect(url({ OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SDK_DISABLED: "true" })).toBeUndefined();
+    expect(url({ OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SDK_DISABLED: "TRUE" })).toBeUndefined();
     const OTEL_EXPORTER_OTLP_METRICS_ENDPOINT = "https://elsewhere/in";
     expect(url({ OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT })).toBe(
       "https://elsewhere/in",

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { closeRecordRedis, openRecordRedis } from "@gatehouse/shared/record-redis";
 import type { RecordRedis } from "@gatehouse/shared/record-segments";
 import { RecordStore } from "@gatehouse/shared/record-store";
+import { StoredBatch } from "@gatehouse/shared/stored-batch";
 import { startPrivateRedis } from "@gatehouse/testbed/private-redis";
 import { REPOSITORY } from "../demo/options.ts";
 import { median } from "./median.ts";
@@ -53,7 +54,9 @@ async function fill(redis: RecordRedis): Promise<{ bytes: number; seconds: numbe
   const next = recordMix(RECORDS);
   for (let first = 0, number = 1; first < RECORDS; first += BATCH, number++) {
     const length = Math.min(BATCH, RECORDS - first);
-    await store.append({ number, records: Array.from({ length }, next) });
+    const batch = new StoredBatch();
+    for (let n = 0; n < length; n++) batch.add(next());
+    await store.append(number, batch);
   }
   await store.trimmed;
   return { bytes: (await usedMemory(redis)) - before, seconds: (performance.now() - started) / 1000 };

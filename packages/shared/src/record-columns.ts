@@ -58,6 +58,8 @@ export type ColumnName = keyof typeof COLUMNS;
 /** In the order in which a segment's column keys stand. */
 export const COLUMN_NAMES = Object.keys(COLUMNS) as ColumnName[];
 
+const ALL_COLUMNS: readonly Column[] = Object.values(COLUMNS);
+
 /** Octets of one cell. */
 export function columnWidth(name: ColumnName): number {
   return COLUMNS[name].width;
@@ -66,14 +68,12 @@ export function columnWidth(name: ColumnName): number {
 /** Octets of index for one record, whatever it holds. */
 export const INDEX_BYTES_PER_RECORD: number = COLUMN_NAMES.reduce((sum, name) => sum + columnWidth(name), 0);
 
-/** Returns the cells of a batch, one buffer a column, in the order of {@link COLUMN_NAMES}. */
-export function columnsOf(records: readonly LogRecord[]): Buffer[] {
-  return COLUMN_NAMES.map((name) => {
-    const { width, write }: Column = COLUMNS[name];
-    const cells = Buffer.alloc(width * records.length);
-    for (const [index, record] of records.entries()) write(record, cells, index * width);
-    return cells;
-  });
+/** Writes the cells of one record, each into its column's buffer, in the order of {@link COLUMN_NAMES}. */
+export function writeCells(record: LogRecord, columns: readonly Buffer[], number: number): void {
+  for (const [index, { width, write }] of ALL_COLUMNS.entries()) {
+    const cells = columns[index];
+    if (cells !== undefined) write(record, cells, number * width);
+  }
 }
 
 type Members = Required<RecordFilter>;
@@ -164,10 +164,9 @@ function ipv4Number(ip: string): number {
 }
 
 function writeAddress({ ip }: LogRecord, cells: Buffer, at: number): void {
-  const halves = ip === undefined ? undefined : addressHalves(ip);
-  if (halves === undefined) return;
-  cells.writeUInt32BE(halves[0], at);
-  cells.writeUInt32BE(halves[1], at + 4);
+  const [high, low] = (ip === undefined ? undefined : addressHalves(ip)) ?? [0, 0];
+  cells.writeUInt32BE(high, at);
+  cells.writeUInt32BE(low, at + 4);
 }
 
 /** @throws {TypeError} for text that is neither an address nor a block */

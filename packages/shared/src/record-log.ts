@@ -1,17 +1,20 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Component, EventName, Level, LogRecord, RecordLog } from "./log-record.ts";
 import { LEVELS } from "./log-record.ts";
-import { RecordQueue } from "./record-queue.ts";
+import { RecordQueue, type RecordBatch } from "./record-queue.ts";
 
-/** A place records are kept. `write` settles when the batch is safe there. */
-export interface RecordSink {
+/** A place records are kept. */
+export interface RecordSink<Batch extends RecordBatch = RecordBatch> {
   readonly name: string;
   /**
-   * Milliseconds after which a batch that was rejected is given again, the same array and before any other, until it is taken. Without
+   * Milliseconds after which a batch that was rejected is given again, the same one and before any other, until it is taken. Without
    * it a rejected batch is lost, and counted.
    */
   readonly retryMs?: number;
-  write(batch: readonly LogRecord[]): Promise<void>;
+  /** Returns an empty batch. */
+  open(): Batch;
+  /** Settles when the batch is safe there. */
+  write(batch: Batch): Promise<void>;
   close?(): Promise<void>;
 }
 
@@ -47,7 +50,7 @@ interface Lane {
   readonly sink: RecordSink;
   readonly queue: RecordQueue;
   /** Being written, or to be given again. */
-  batch: readonly LogRecord[] | undefined;
+  batch: RecordBatch | undefined;
   writing: Promise<void> | undefined;
   retry: NodeJS.Timeout | undefined;
   /** When the sink that now fails began to, on the clock of `performance.now()`. */
@@ -72,10 +75,13 @@ export class RecordWriter implements RecordLog {
   constructor(options: RecordWriterOptions) {
     this.#options = { flushIntervalMs: 50, maxQueuedRecords: 10_000, ...options };
     this.#rank = LEVELS.indexOf(options.level);
-    const bounds = { maxRecords: this.#options.maxQueuedRecords, maxBytes: MAX_QUEUED_BYTES };
+    const maxRecords = this.#options.maxQueuedRecords;
+    // The oldest batch goes when there are too many records: no more than a tenth of them at once.
+    const batchRecords = Math.max(1, Math.min(BATCH_RECORDS, Math.floor(maxRecords / 10)));
+    const bounds = { batchRecords, maxRecords, maxBytes: MAX_QUEUED_BYTES };
     this.#lanes = options.sinks.map((sink) => ({
       sink,
-      queue: new RecordQueue(bounds),
+      queue: new RecordQueue(bounds, () => sink.open()),
       batch: undefined,
       writing: undefined,
       retry: undefined,
@@ -95,7 +101,7 @@ export class RecordWriter implements RecordLog {
   get lanes(): readonly LaneReport[] {
     return this.#lanes.map(({ sink, queue, batch, written, lost }) => ({
       sink: sink.name,
-      queued: queue.length + (batch?.length ?? 0),
+      queued: queue.length + (batch?.count ?? 0),
       written,
       lost,
     }));
@@ -144,7 +150,7 @@ export class RecordWriter implements RecordLog {
 
   /** A full batch goes at once, a smaller one waits for company. */
   #schedule(lane: Lane): void {
-    if (lane.queue.length >= BATCH_RECORDS) this.#drain(lane);
+    if (lane.queue.isDue) this.#drain(lane);
     if (lane.queue.length === 0) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
@@ -165,7 +171,7 @@ export class RecordWriter implements RecordLog {
   #drain(lane: Lane): void {
     if (lane.writing || lane.retry) return;
     const batch = lane.batch ?? this.#nextBatch(lane);
-    if (batch.length === 0) return;
+    if (batch === undefined) return;
     lane.batch = batch;
     lane.writing = lane.sink.write(batch).then(
       () => this.#taken(lane, batch),
@@ -173,17 +179,19 @@ export class RecordWriter implements RecordLog {
     );
   }
 
-  #nextBatch(lane: Lane): readonly LogRecord[] {
-    const batch = lane.queue.take(BATCH_RECORDS);
-    if (lane.unsaid === 0 || batch.length === 0) return batch;
+  /** What was lost is said before what came after it. */
+  #nextBatch(lane: Lane): RecordBatch | undefined {
+    if (lane.unsaid === 0 || lane.queue.length === 0) return lane.queue.take();
     const message = `${lane.unsaid} records lost: ${lane.sink.name} did not keep up`;
     lane.saying = lane.unsaid;
     lane.unsaid = 0;
-    return [this.#record("records_lost", { level: "warn", message }), ...batch];
+    const batch = lane.sink.open();
+    batch.add(this.#record("records_lost", { level: "warn", message }));
+    return batch;
   }
 
-  #taken(lane: Lane, batch: readonly LogRecord[]): void {
-    lane.written += batch.length;
+  #taken(lane: Lane, batch: RecordBatch): void {
+    lane.written += batch.count;
     lane.saying = 0;
     lane.batch = undefined;
     lane.writing = undefined;
@@ -199,13 +207,13 @@ export class RecordWriter implements RecordLog {
     this.#schedule(lane);
   }
 
-  #rejected(lane: Lane, batch: readonly LogRecord[], error: unknown): void {
+  #rejected(lane: Lane, batch: RecordBatch, error: unknown): void {
     lane.writing = undefined;
     const { name, retryMs } = lane.sink;
     if (retryMs === undefined) {
       // The sink's own trouble is not logged through itself: it is counted, and said by the lane once it works again.
       lane.batch = undefined;
-      this.#lose(lane, batch.length - (lane.saying > 0 ? 1 : 0));
+      if (lane.saying === 0) this.#lose(lane, batch.count);
       lane.unsaid += lane.saying;
       lane.saying = 0;
       return;

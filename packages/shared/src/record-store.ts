@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { LogRecord } from "./log-record.ts";
-import { COLUMN_NAMES, columnsOf, columnWidth } from "./record-columns.ts";
+import { COLUMN_NAMES, columnWidth } from "./record-columns.ts";
 import {
   readSegments,
   segmentCapacity,
@@ -10,7 +9,7 @@ import {
   type RecordRedis,
 } from "./record-segments.ts";
 import { SEGMENTS_KEY } from "./redis-keys.ts";
-import { encodeRecord } from "./stored-record.ts";
+import type { StoredBatch } from "./stored-batch.ts";
 
 /**
  * Appends a batch to a segment, all or nothing. Returns the number of records it had before; -1: it takes no more; -2: this very
@@ -65,12 +64,6 @@ const ALREADY_STORED = -2;
 
 const COLUMN_WIDTHS: readonly string[] = COLUMN_NAMES.map((name) => String(columnWidth(name)));
 
-/** A batch on its way: kept by whoever sends it until it is stored, because only the same one can be told from a new one. */
-export interface StoredBatch {
-  readonly number: number;
-  readonly records: readonly LogRecord[];
-}
-
 /** One writer of the stored record. Any number of them may write at once, in this process and others. */
 export class RecordStore {
   readonly #redis: RecordRedis;
@@ -95,10 +88,10 @@ export class RecordStore {
    * Stores a batch of 1 to 4,000 records, all or nothing. A rejected one may have been stored all the same: give it again under the
    * same number before any other. Numbers rise.
    */
-  async append(batch: StoredBatch): Promise<void> {
+  async append(number: number, batch: StoredBatch): Promise<void> {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const segment = await this.#currentSegment();
-      const before = await this.#appendTo(segment, batch);
+      const before = await this.#appendTo(segment, number, batch);
       if (before === SEALED) {
         await this.#advance(segment);
         continue;
@@ -138,22 +131,19 @@ export class RecordStore {
     return this.#segment;
   }
 
-  async #appendTo(segment: number, { number, records }: StoredBatch): Promise<number> {
+  async #appendTo(segment: number, number: number, batch: StoredBatch): Promise<number> {
     const keys = segmentKeys(segment);
-    const times = records.map(({ time }) => time);
     const head = [
       this.#writer,
       number,
       segmentCapacity(this.#bounds),
       segmentSpanMs(this.#bounds),
       this.#bounds.maxAgeMs,
-      Math.min(...times),
-      Math.max(...times),
+      batch.oldest,
+      batch.newest,
     ];
-    const cells = columnsOf(records);
-    // One argument for all of them: as many would cost more to send than they took to be made.
-    const lines = records.map(encodeRecord).join("\n");
-    const args = [...keys, ...head, ...COLUMN_WIDTHS, ...cells, lines];
+    // One argument for all records: as many would cost more to send than they took to be made.
+    const args = [...keys, ...head, ...COLUMN_WIDTHS, ...batch.cells, batch.text];
     return Number(await this.#redis.eval(APPEND, keys.length, ...args));
   }
 

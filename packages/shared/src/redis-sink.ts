@@ -1,9 +1,9 @@
 import { once } from "node:events";
-import type { LogRecord } from "./log-record.ts";
 import type { RecordSink } from "./record-log.ts";
 import { closeRecordRedis, openRecordRedis } from "./record-redis.ts";
 import type { RecordBounds, RecordRedis } from "./record-segments.ts";
-import { RecordStore, type StoredBatch } from "./record-store.ts";
+import { RecordStore } from "./record-store.ts";
+import { StoredBatch } from "./stored-batch.ts";
 
 /** Milliseconds that a batch waits for a connection. */
 const CONNECT_WAIT_MS = 1000;
@@ -15,12 +15,13 @@ export interface RedisSinkOptions extends RecordBounds {
 }
 
 /** The stored record, over a connection of its own: neither waits for the other what is kept of traffic and what serves it. */
-export class RedisSink implements RecordSink {
+export class RedisSink implements RecordSink<StoredBatch> {
   readonly name = "redis";
   readonly retryMs = 500;
   readonly #redis: RecordRedis;
   readonly #store: RecordStore;
-  #batch: StoredBatch = { number: 0, records: [] };
+  #batch: StoredBatch | undefined;
+  #number = 0;
   #isTrimmed = false;
 
   /** @throws {TypeError} when the URL can't be read */
@@ -29,11 +30,16 @@ export class RedisSink implements RecordSink {
     this.#store = new RecordStore(this.#redis, bounds);
   }
 
-  async write(records: readonly LogRecord[]): Promise<void> {
+  open(): StoredBatch {
+    return new StoredBatch();
+  }
+
+  async write(batch: StoredBatch): Promise<void> {
     await this.#connected();
-    // The same array is the same batch: one whose answer was lost must not be stored twice.
-    if (records !== this.#batch.records) this.#batch = { number: this.#batch.number + 1, records };
-    await this.#store.append(this.#batch);
+    // The same batch under the same number: one whose answer was lost must not be stored twice.
+    if (batch !== this.#batch) this.#number += 1;
+    this.#batch = batch;
+    await this.#store.append(this.#number, batch);
     if (this.#isTrimmed) return;
     // The bound may be smaller than the one that the former process had.
     this.#isTrimmed = true;

@@ -1,18 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import type { LogRecord } from "../src/log-record.ts";
-import {
-  COLUMN_NAMES,
-  columnsOf,
-  columnTests,
-  columnWidth,
-  INDEX_BYTES_PER_RECORD,
-} from "../src/record-columns.ts";
+import { COLUMN_NAMES, columnTests, columnWidth, INDEX_BYTES_PER_RECORD } from "../src/record-columns.ts";
 import { recordTest, type RecordFilter } from "../src/record-filter.ts";
-import { anyRecord, NOON, requestRecord } from "./support/records.ts";
+import { anyRecord, batchOf, NOON, requestRecord } from "./support/records.ts";
 
 function mayMatch(record: LogRecord, filter: RecordFilter): boolean {
-  const columns = columnsOf([requestRecord(), record]);
+  const columns = batchOf([requestRecord(), record]).cells;
   return columnTests(filter).every(({ column, test: matches }) =>
     matches(columns[COLUMN_NAMES.indexOf(column)] ?? Buffer.alloc(0), columnWidth(column)),
   );

@@ -4,22 +4,27 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import type { LogRecord } from "../src/log-record.ts";
 import { RecordWriter, type RecordSink } from "../src/record-log.ts";
+import { ListBatch } from "./support/records.ts";
 import { isConnectionId, newConnectionId, newRequestId } from "../src/record-id.ts";
 
 function record(message: string, level: LogRecord["level"] = "info"): LogRecord {
   return { time: Date.now(), level, component: "dispatcher", event: "connection_ended", message };
 }
 
-class HeldSink implements RecordSink {
+class HeldSink implements RecordSink<ListBatch> {
   readonly name = "held";
   readonly written: LogRecord[] = [];
   readonly #gate = Promise.withResolvers<void>();
   #fail = false;
 
-  async write(batch: readonly LogRecord[]): Promise<void> {
+  open(): ListBatch {
+    return new ListBatch();
+  }
+
+  async write(batch: ListBatch): Promise<void> {
     await this.#gate.promise;
     if (this.#fail) throw new Error("sink is broken");
-    this.written.push(...batch);
+    this.written.push(...batch.records);
   }
 
   release(): void {

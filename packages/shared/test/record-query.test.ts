@@ -9,7 +9,7 @@ import { endPosition, everyRecord, newestRecords, oldestKept } from "../src/reco
 import { closeRecordRedis, openRecordRedis } from "../src/record-redis.ts";
 import type { RecordRedis } from "../src/record-segments.ts";
 import { RecordStore } from "../src/record-store.ts";
-import { anyRecord, NOON, requestRecord } from "./support/records.ts";
+import { anyRecord, batchOf, NOON, requestRecord } from "./support/records.ts";
 
 let server: PrivateRedis;
 let redis: RecordRedis;
@@ -33,7 +33,7 @@ async function refill(records: readonly LogRecord[]): Promise<void> {
 }
 
 async function append(records: readonly LogRecord[]): Promise<void> {
-  await store.append({ number: ++written, records });
+  await store.append(++written, batchOf(records));
 }
 
 const filters: readonly RecordFilter[] = [

@@ -7,7 +7,7 @@ import { everyRecord, newestRecords, oldestKept } from "../src/record-query.ts";
 import { closeRecordRedis, openRecordRedis } from "../src/record-redis.ts";
 import { readSegments, type RecordRedis } from "../src/record-segments.ts";
 import { RecordStore } from "../src/record-store.ts";
-import { NOON, requestRecord } from "./support/records.ts";
+import { batchOf, NOON, requestRecord } from "./support/records.ts";
 import { until } from "./support/until.ts";
 
 const DAY_MS = 86_400_000;
@@ -42,7 +42,7 @@ class Writer {
 
   async write(records: readonly LogRecord[], number: number = ++this.#batch): Promise<void> {
     this.#batch = number;
-    await this.store.append({ number, records });
+    await this.store.append(number, batchOf(records));
   }
 
   async writeMany(count: number, fields: (n: number) => Partial<LogRecord> = () => ({})): Promise<void> {

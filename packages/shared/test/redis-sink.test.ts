@@ -6,7 +6,7 @@ import { RecordWriter, type RecordSink } from "../src/record-log.ts";
 import { newestRecords } from "../src/record-query.ts";
 import { closeRecordRedis, isRecordRedisUrl, openRecordRedis } from "../src/record-redis.ts";
 import { RedisSink } from "../src/redis-sink.ts";
-import { requestRecord } from "./support/records.ts";
+import { ListBatch, requestRecord } from "./support/records.ts";
 import { until } from "./support/until.ts";
 
 let server: PrivateRedis;
@@ -18,11 +18,14 @@ afterAll(async () => {
   await server?.stop();
 });
 
-class KeptSink implements RecordSink {
+class KeptSink implements RecordSink<ListBatch> {
   readonly name = "console";
   readonly kept: LogRecord[] = [];
-  async write(batch: readonly LogRecord[]): Promise<void> {
-    this.kept.push(...batch);
+  open(): ListBatch {
+    return new ListBatch();
+  }
+  async write(batch: ListBatch): Promise<void> {
+    this.kept.push(...batch.records);
   }
 }
 

@@ -5,6 +5,7 @@ import type { LogRecord } from "@gatehouse/shared/log-record";
 import { closeRecordRedis, openRecordRedis } from "@gatehouse/shared/record-redis";
 import type { RecordRedis } from "@gatehouse/shared/record-segments";
 import { RecordStore } from "@gatehouse/shared/record-store";
+import { StoredBatch } from "@gatehouse/shared/stored-batch";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 
 const SCRIPTS = join(import.meta.dirname, "../..");
@@ -41,7 +42,9 @@ export class LogBed {
   }
 
   async store(records: readonly LogRecord[]): Promise<void> {
-    await this.#store.append({ number: ++this.#batch, records });
+    const batch = new StoredBatch();
+    for (const record of records) batch.add(record);
+    await this.#store.append(++this.#batch, batch);
   }
 
   get environment(): Record<string, string | undefined> {

@@ -6,6 +6,7 @@ import { connect, type AddressInfo, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "node:tls";
 import type { LogRecord } from "@gatehouse/shared/log-record";
+import type { RecordSink } from "@gatehouse/shared/record-log";
 import { writeProxyHeader } from "@gatehouse/shared/proxy-header";
 import { newSecretKey } from "@gatehouse/shared/sealing";
 import {
@@ -79,14 +80,7 @@ export async function openBed(): Promise<Bed> {
         },
         pid: process.pid,
         documents,
-        sinks: [
-          {
-            name: "test",
-            write: async (batch) => {
-              records.push(...batch);
-            },
-          },
-        ],
+        sinks: [sinkInto(records)],
       });
       const front = new Front(instance, records, authority.caPem);
       fronts.push(front);
@@ -102,6 +96,27 @@ export async function openBed(): Promise<Bed> {
   };
   await bed.configure();
   return bed;
+}
+
+/** Keeps records as they are. */
+function sinkInto(records: LogRecord[]): RecordSink {
+  return {
+    name: "test",
+    open: () => {
+      let count = 0;
+      return {
+        bytes: 0,
+        get count() {
+          return count;
+        },
+        add: (record) => {
+          count += 1;
+          records.push(record);
+        },
+      };
+    },
+    write: () => Promise.resolve(),
+  };
 }
 
 interface Upstream {

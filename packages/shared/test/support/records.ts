@@ -1,5 +1,29 @@
 import fc from "fast-check";
 import { EVENTS, LEVELS, type LogRecord } from "../../src/log-record.ts";
+import type { RecordBatch } from "../../src/record-queue.ts";
+import { StoredBatch } from "../../src/stored-batch.ts";
+
+/** A batch that keeps its records as they are. */
+export class ListBatch implements RecordBatch {
+  readonly records: LogRecord[] = [];
+  bytes = 0;
+
+  get count(): number {
+    return this.records.length;
+  }
+
+  add(record: LogRecord): void {
+    this.records.push(record);
+    this.bytes += 512 + (record.path?.length ?? 0);
+  }
+}
+
+/** Returns records as the store takes them. */
+export function batchOf(records: readonly LogRecord[]): StoredBatch {
+  const batch = new StoredBatch();
+  for (const record of records) batch.add(record);
+  return batch;
+}
 
 /** 2025-08-30, on the hour. */
 export const NOON: number = Date.UTC(2025, 7, 30, 12);

@@ -1,7 +1,8 @@
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { Level, LogRecord, RecordLog } from "@gatehouse/shared/log-record";
-import type { ForwardContext } from "./identity-headers.ts";
+import type { ForwardContext, Identity } from "./identity-headers.ts";
 import type { McpMessage } from "./mcp-message.ts";
+import { recordedPath } from "./recorded-path.ts";
 
 /** Chunks of a stream that are always recorded, and how often later ones are, at info (contract section 6). */
 const FIRST_CHUNKS = 2;
@@ -10,13 +11,20 @@ const PROGRESS_INTERVAL_MS = 60_000;
 /** Status of a request whose peer left before an answer began. Never sent; nginx made the number common. */
 export const PEER_LEFT_STATUS = 499;
 
+/** Why this gateway ends a stream of its own accord. */
+export type StreamEndReason = "stopping" | "host_closed" | "not_allowed_any_more" | "token_revoked";
+
 export interface AccessRecordOptions {
   readonly hostname: Hostname;
-  readonly method: string;
-  /** Path without query. */
-  readonly path: string;
-  readonly context: ForwardContext;
+  /** Undefined when what came was no request. */
+  readonly method: string | undefined;
+  /** As it was sent; of it only the path is kept. */
+  readonly target: string | undefined;
+  readonly context: Pick<ForwardContext, "id" | "connection" | "startedAt" | "identity">;
 }
+
+/** Whom a request is for. */
+export type Who = Pick<LogRecord, "user" | "uid" | "scopes" | "client_id">;
 
 /**
  * What becomes known about one request while it runs, written as exactly one `request_ended` record when it is over; a stream says
@@ -27,41 +35,63 @@ export class AccessRecord {
   mcp: McpMessage | undefined;
   upstream: string | undefined;
   reason: string | undefined;
+  /** More about the reason, for operators. */
+  problem: string | undefined;
   endedBy: "upstream" | "peer" | "gateway" = "upstream";
   phase: string | undefined;
+  /** The trace it is forwarded under, or that the peer named. */
+  traceId: string | undefined;
   /** Milliseconds from dispatch to the head of the upstream's answer. */
   upstreamMs: number | undefined;
   bytesIn = 0;
   bytesOut = 0;
   readonly #log: RecordLog;
   readonly #options: AccessRecordOptions;
+  readonly #path: string | undefined;
+  #who: Who;
+  #stream: "SSE" | "WebSocket" | undefined;
   #chunks = 0;
   #progressAt = 0;
   #isWritten = false;
 
   constructor(log: RecordLog, options: AccessRecordOptions) {
+    const { target, context } = options;
     this.#log = log;
     this.#options = options;
+    this.#path = target === undefined ? undefined : recordedPath(target);
+    this.#who = context.identity === undefined ? {} : whoIs(context.identity);
   }
 
-  streamStarted(): void {
-    this.#write("info", "stream_started", `stream started: ${this.#options.method} ${this.#options.path}`);
+  /** For requests that carry no token of their own: the authorization server knows who they are for. */
+  isFor(who: Who): void {
+    this.#who = who;
   }
 
-  /** Called for each chunk of an event stream: cheap unless a record is due. */
+  streamStarted(stream: "SSE" | "WebSocket"): void {
+    this.#stream = stream;
+    this.#write(
+      "info",
+      "stream_started",
+      `stream started: ${this.#options.method ?? ""} ${this.#path ?? ""}`,
+    );
+  }
+
+  /** Called for each chunk of a stream on its way to the peer: cheap unless a record is due. */
   streamChunk(bytes: number): void {
     const count = ++this.#chunks;
     const now = performance.now();
     const isDue = count <= FIRST_CHUNKS || now - this.#progressAt >= PROGRESS_INTERVAL_MS;
     if (isDue) this.#progressAt = now;
     else if (!this.#log.isEnabled("debug")) return;
-    this.#write(isDue ? "info" : "debug", "stream_chunk", `SSE chunk ${count}: ${bytes} bytes`);
+    const level = isDue ? "info" : "debug";
+    this.#write(level, "stream_chunk", `${this.#stream ?? "SSE"} chunk ${count}: ${bytes} bytes`);
   }
 
   /** Writes the record of the request; later calls do nothing. */
   ended(): void {
     if (this.#isWritten) return;
     this.#isWritten = true;
+    const message = this.#stream === undefined ? this.problem : this.#streamEnd();
     this.#log.write({
       ...this.#subject(statusLevel(this.status), "request_ended"),
       status: this.status,
@@ -69,9 +99,16 @@ export class AccessRecord {
       bytes_in: this.bytesIn,
       bytes_out: this.bytesOut,
       ended_by: this.endedBy,
+      ...(message === undefined ? {} : { message }),
+      ...(this.#stream === undefined ? {} : { chunks: this.#chunks }),
       ...(this.reason === undefined ? {} : { reason: this.reason }),
       ...(this.phase === undefined ? {} : { phase: this.phase }),
     });
+  }
+
+  /** The line of a request has no place for who ended it, and for a stream that is the question. */
+  #streamEnd(): string {
+    return `stream ended by ${this.endedBy}, ${this.#chunks} ${this.#chunks === 1 ? "chunk" : "chunks"}`;
   }
 
   #write(level: Level, event: "stream_started" | "stream_chunk", message: string): void {
@@ -80,8 +117,7 @@ export class AccessRecord {
 
   /** The fields every record of this request has. */
   #subject(level: Level, event: LogRecord["event"]): LogRecord {
-    const { hostname, method, path, context } = this.#options;
-    const { identity } = context;
+    const { hostname, method, context } = this.#options;
     return {
       time: Date.now(),
       level,
@@ -91,22 +127,20 @@ export class AccessRecord {
       ip: context.connection.addresses.source.ip,
       conn: context.connection.id,
       req: context.id,
-      method,
-      path,
+      ...(this.traceId === undefined ? {} : { trace_id: this.traceId }),
+      ...(method === undefined ? {} : { method }),
+      ...(this.#path === undefined ? {} : { path: this.#path }),
       ...(this.mcp === undefined ? {} : { mcp_method: this.mcp.method }),
       ...(this.mcp?.tool === undefined ? {} : { mcp_tool: this.mcp.tool }),
       ...(this.upstream === undefined ? {} : { upstream: this.upstream }),
       ...(this.upstreamMs === undefined ? {} : { upstream_ms: this.upstreamMs }),
-      ...(identity === undefined
-        ? {}
-        : {
-            user: identity.login,
-            uid: identity.uid,
-            scopes: identity.scopes,
-            client_id: identity.clientId,
-          }),
+      ...this.#who,
     };
   }
+}
+
+function whoIs({ login, uid, scopes, clientId }: Identity): Who {
+  return { user: login, uid, scopes, client_id: clientId };
 }
 
 function statusLevel(status: number): Level {

@@ -11,6 +11,7 @@ import type { DocumentFetcherOptions } from "./authorization-server/document-fet
 import type { GitHubSettings } from "./authorization-server/github-options.ts";
 import { IdentityProviders } from "./authorization-server/identity-providers.ts";
 import { ProviderLogin } from "./authorization-server/login.ts";
+import type { StreamEndReason } from "./access-log.ts";
 import type { ForwardContext } from "./identity-headers.ts";
 import { githubOf, lifetimesOf, registrationLimitsOf, type OAuthConfig } from "./oauth-options.ts";
 import { ProtectedResource } from "./protected-resource/protected-resource.ts";
@@ -32,7 +33,7 @@ export interface AuthorizationOptions {
   /** How metadata documents of clients are fetched, as far as the options don't say it. */
   readonly documents?: DocumentFetcherOptions | undefined;
   /** Ends those open streams whose context is meant. */
-  readonly endStreams: (isMeant: (context: ForwardContext) => boolean) => void;
+  readonly endStreams: (reason: StreamEndReason, isMeant: (context: ForwardContext) => boolean) => void;
   /** Called once, when the protection is in place. */
   readonly onReady: (protection: Protection) => void;
   /** Told what came of the credentials of each request to the protected resource. */

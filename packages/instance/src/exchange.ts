@@ -1,5 +1,5 @@
 import type { Dispatcher } from "undici";
-import type { AccessRecord } from "./access-log.ts";
+import type { AccessRecord, StreamEndReason } from "./access-log.ts";
 import { PEER_LEFT_STATUS } from "./access-log.ts";
 import { BodyStalledError, BodyTooLargeError, type RequestBody } from "./request-body.ts";
 import { readResponseFields, readTrailers } from "./response-fields.ts";
@@ -39,8 +39,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #dispatchedAt = 0;
   #canRetry: boolean;
   #isEventStream = false;
-  /** Should the answer be an event stream, it is to end at once. */
-  #isStreamUnwanted = false;
+  /** Why an event stream, should the answer be one, is to end at once. */
+  #streamUnwanted: StreamEndReason | undefined;
   #announcesTrailers = false;
   #endsWithConnection = false;
   #awaitsDrain = false;
@@ -68,6 +68,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#connection = pool.acquire(isFresh);
     if (this.#connection === undefined) {
       this.#phase = "over";
+      this.#options.access.endedBy = "gateway";
       this.#fail(503, "upstream_busy");
       return;
     }
@@ -76,10 +77,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   /** Ends an event stream in order, as its source would, also one that is still to begin; leaves any other response to finish. */
-  endStream(): void {
-    this.#isStreamUnwanted = true;
+  endStream(reason: StreamEndReason): void {
+    this.#streamUnwanted = reason;
     if (!this.#isEventStream || this.#phase === "over") return;
     this.#options.access.endedBy = "gateway";
+    this.#options.access.reason = reason;
     this.#leaveUpstream(new UpstreamError("reset"));
     this.#options.writer.end([]);
   }
@@ -129,8 +131,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     access.upstreamMs = performance.now() - this.#dispatchedAt;
     writer.start({ status, message, ...response });
     if (!this.#isEventStream) return;
-    access.streamStarted();
-    if (this.#isStreamUnwanted) this.endStream();
+    access.streamStarted("SSE");
+    if (this.#streamUnwanted !== undefined) this.endStream(this.#streamUnwanted);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -172,13 +174,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     this.#options.access.phase = phase;
-    if (error instanceof BodyTooLargeError) this.#fail(413, "content_too_large");
-    else if (error instanceof BodyStalledError) this.#fail(408, "body_stalled");
-    else if (isInvalidRequest(error)) this.#fail(400, "bad_request");
-    else {
-      const kind = upstreamErrorKind(error);
-      this.#fail(kind === "timeout" ? 504 : 502, kind);
+    const own = ownRefusal(error);
+    if (own !== undefined) {
+      this.#options.access.endedBy = "gateway";
+      this.#fail(...own);
+      return;
     }
+    const kind = upstreamErrorKind(error);
+    this.#fail(kind === "timeout" ? 504 : 502, kind);
   }
 
   #fail(status: ShortStatus, reason: string): void {
@@ -227,6 +230,13 @@ function noteAbort(access: AccessRecord, writer: ResponseWriter): void {
   access.endedBy = "peer";
   access.reason = "aborted_by_peer";
   if (!writer.hasStarted) access.status = PEER_LEFT_STATUS;
+}
+
+/** What this gateway has against a request on its way, where the upstream is not to blame. */
+function ownRefusal(error: Error): [status: ShortStatus, reason: string] | undefined {
+  if (error instanceof BodyTooLargeError) return [413, "content_too_large"];
+  if (error instanceof BodyStalledError) return [408, "body_stalled"];
+  return isInvalidRequest(error) ? [400, "bad_request"] : undefined;
 }
 
 /** undici refused to send it: two lengths, a name that is no token. What this gateway's own parser let through is still not ours to repair. */

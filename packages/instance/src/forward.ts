@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
-import { AccessRecord } from "./access-log.ts";
+import { AccessRecord, type StreamEndReason } from "./access-log.ts";
 import { readRequestTarget, type RequestTarget, type RequestTargetRead } from "./canonical-path.ts";
 import { Exchange } from "./exchange.ts";
 import { DEFAULT_LIMITS, type ForwardLimits } from "./forward-limits.ts";
@@ -14,6 +14,7 @@ import { discard, RequestBody } from "./request-body.ts";
 import { openResponse, type ResponseWriter } from "./response-writer.ts";
 import { answerShortly, type ShortStatus } from "./short-answer.ts";
 import { isSameUpstream, planUpstream, type UpstreamPlan } from "./upstream.ts";
+import { inboundTraceId, nextTraceparent } from "./trace-context.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
 import { readRequestFields, upstreamHeaders, type RequestFields } from "./upstream-request.ts";
 import { detachedResponse, isWebSocketUpgrade, WebSocketForwarder } from "./websocket.ts";
@@ -31,15 +32,17 @@ export interface ForwarderOptions {
   readonly limits?: Partial<ForwardLimits>;
 }
 
+/** The way of a request that may go on. */
+interface Way {
+  readonly plan: UpstreamPlan;
+  readonly pool: UpstreamPool;
+  readonly fields: RequestFields;
+  readonly target: RequestTarget;
+}
+
 /** Where a request goes, or why it goes nowhere. */
 type Admission =
-  | {
-      readonly ok: true;
-      readonly plan: UpstreamPlan;
-      readonly pool: UpstreamPool;
-      readonly fields: RequestFields;
-      readonly target: RequestTarget;
-    }
+  | ({ readonly ok: true } & Way)
   | { readonly ok: false; readonly status: ShortStatus; readonly reason: string };
 
 /** What is known of a request before anything is decided about it. */
@@ -104,7 +107,7 @@ export class Forwarder {
       requestId: context.id,
       method: arrival.method,
       path: plan.basePath + target.path + target.query,
-      headers: upstreamHeaders(fields, context, plan.headers),
+      headers: outgoingHeaders(arrival, admitted),
       body: this.#body(arrival, fields),
     });
     this.#running.set(exchange, context);
@@ -135,14 +138,14 @@ export class Forwarder {
       void refuse(arrival, admitted);
       return;
     }
-    const { plan, fields, target } = admitted;
+    const { plan, target } = admitted;
     this.#webSockets.upgrade(request, socket, {
       head,
       plan,
       writer,
       access,
       path: plan.basePath + target.path + target.query,
-      headers: upstreamHeaders(fields, context, plan.headers),
+      headers: outgoingHeaders(arrival, admitted),
       context,
     });
   }
@@ -151,9 +154,12 @@ export class Forwarder {
    * Ends event streams and WebSockets in order, those whose context is meant or all; other responses are left to finish, unless
    * they turn out to be streams.
    */
-  endStreams(isMeant: (context: ForwardContext) => boolean = () => true): void {
-    for (const [exchange, context] of this.#running) if (isMeant(context)) exchange.endStream();
-    this.#webSockets.endAll(isMeant);
+  endStreams(
+    reason: StreamEndReason = "stopping",
+    isMeant: (context: ForwardContext) => boolean = () => true,
+  ): void {
+    for (const [exchange, context] of this.#running) if (isMeant(context)) exchange.endStream(reason);
+    this.#webSockets.endAll(reason, isMeant);
   }
 
   /**
@@ -165,22 +171,16 @@ export class Forwarder {
     const timer = setTimeout(late.resolve, CLOSE_DEADLINE_MS);
     const ended = [...this.#running.keys()].map((exchange) => exchange.settled);
     for (const exchange of this.#running.keys()) exchange.abort();
-    this.#webSockets.endAll();
+    this.#webSockets.endAll("stopping");
     await Promise.race([late.promise, Promise.all(ended)]);
     clearTimeout(timer);
     this.#pool?.close(true);
   }
 
   #arrive(request: PeerRequest, context: ForwardContext): { access: AccessRecord; read: RequestTargetRead } {
-    const url = request.url ?? "";
-    const read = readRequestTarget(url);
-    const access = new AccessRecord(this.#log, {
-      hostname: this.#hostname,
-      method: request.method ?? "",
-      path: read.ok ? read.target.path : (url.split("?", 1)[0] ?? ""),
-      context,
-    });
-    return { access, read };
+    const { method = "", url = "" } = request;
+    const access = new AccessRecord(this.#log, { hostname: this.#hostname, method, target: url, context });
+    return { access, read: readRequestTarget(url) };
   }
 
   /** Decides whether a request goes to the upstream, before anything of its body is read. */
@@ -233,6 +233,13 @@ function openWriter(response: PeerResponse, { passage }: ForwardContext): Respon
     : openResponse(response, (status, fields) => passage.responseFields(status, fields));
 }
 
+/** What the upstream gets to see; the trace it goes out under is the one in the records. */
+function outgoingHeaders({ access, context }: Arrival, { fields, plan }: Way): string[] {
+  const trace = nextTraceparent(fields.traceparent);
+  access.traceId = trace.traceId;
+  return upstreamHeaders(fields, { context, trace }, plan.headers);
+}
+
 function refusal(status: ShortStatus, reason: string): Admission {
   return { ok: false, status, reason };
 }
@@ -246,6 +253,7 @@ async function refuse(
   writer.onClose(closed.resolve);
   access.reason = reason;
   access.endedBy = "gateway";
+  access.traceId = inboundTraceId(request.headers["traceparent"]);
   answerShortly(writer, access, { status, requestId: context.id, isHead: method === "HEAD" });
   if (!("stream" in request && request.stream.endAfterHeaders) && !request.complete) discard(request);
   await closed.promise;

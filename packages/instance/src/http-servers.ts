@@ -27,8 +27,17 @@ export interface HttpEvents {
   ): void;
   /** CONNECT over HTTP/1.1: Node has taken the socket out of HTTP. */
   connect(request: IncomingMessage, socket: Duplex, connection: ConnectionContext): void;
-  /** Bytes that are no request, or none in time; nothing was answered yet. The callee ends the socket. */
-  malformed(error: NodeJS.ErrnoException, socket: Duplex, connection: ConnectionContext): void;
+  /**
+   * Bytes that are no request, or none in time. The callee ends the socket; `mayAnswer` is false where an answer would come into the
+   * middle of another.
+   */
+  malformed(
+    error: NodeJS.ErrnoException,
+    at: { socket: Duplex; mayAnswer: boolean },
+    connection: ConnectionContext,
+  ): void;
+  /** The HTTP/2 session was ended because the peer broke its rules or bounds; what ran on it ends with it. */
+  sessionFailed(error: Error, connection: ConnectionContext): void;
 }
 
 /** How often Node looks for late headers. */
@@ -153,8 +162,10 @@ export class HttpServers {
     server.on("checkContinue", (request, response) => this.#began(request, response, "expectContinue"));
     // CONNECT: an ordinary stream here, refused like any other method.
     server.on("connect", (request: Request, response: Response) => this.#began(request, response, "request"));
-    // What ends a session is told by its streams, which end with it.
-    server.on("sessionError", () => {});
+    server.on("sessionError", (error, session) => {
+      const connection = this.#of(session);
+      if (connection && !hasLeft(error)) this.#events.sessionFailed(error, connection.context);
+    });
     return server;
   }
 
@@ -178,15 +189,22 @@ export class HttpServers {
 
   #failed(error: NodeJS.ErrnoException, socket: Duplex): void {
     const connection = this.#of(socket);
-    // In the middle of a response nothing more can be said; and nobody reads when the peer is gone.
-    const isSilent = error.code === "ECONNRESET" || error.code === "EPIPE" || !socket.writable;
-    if (!connection || connection.running > 0 || isSilent) socket.destroy();
-    else this.#events.malformed(error, socket, connection.context);
+    // A peer that just left broke no rule: what ran says so.
+    if (!connection || hasLeft(error)) socket.destroy();
+    else {
+      // In the middle of a response nothing more can be said; and nobody reads when the peer has closed.
+      const mayAnswer = connection.running === 0 && socket.writable;
+      this.#events.malformed(error, { socket, mayAnswer }, connection.context);
+    }
   }
 
   #of(owner: object | undefined): HttpConnection | undefined {
     return owner === undefined ? undefined : this.#byOwner.get(owner);
   }
+}
+
+function hasLeft({ code }: NodeJS.ErrnoException): boolean {
+  return code === "ECONNRESET" || code === "EPIPE";
 }
 
 /** Why what the peer sent was no request: for want of time, of room, or of sense. */

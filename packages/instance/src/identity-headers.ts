@@ -1,5 +1,5 @@
 import type { RequestContext } from "./request-context.ts";
-import { nextTraceparent } from "./trace-context.ts";
+import type { NextTrace } from "./trace-context.ts";
 
 /** Who sent a request, as its token said. The upstream trusts these fields completely. */
 export interface Identity {
@@ -67,9 +67,8 @@ export function isReservedName(folded: string): boolean {
 export function appendIdentityHeaders(
   fields: string[],
   context: ForwardContext,
-  trace: { readonly traceparent: string | undefined; readonly tracestate: readonly string[] },
+  { trace, tracestate }: { readonly trace: NextTrace; readonly tracestate: readonly string[] },
 ): void {
-  const traceparent = nextTraceparent(trace.traceparent);
   fields.push(
     "X-Forwarded-For",
     context.connection.addresses.source.ip,
@@ -80,9 +79,9 @@ export function appendIdentityHeaders(
     "X-Request-Id",
     context.id,
     "traceparent",
-    traceparent.value,
+    trace.value,
   );
-  if (traceparent.isContinued) for (const state of trace.tracestate) fields.push("tracestate", state);
+  if (trace.isContinued) for (const state of tracestate) fields.push("tracestate", state);
   if (context.identity !== undefined) appendIdentity(fields, context.identity);
 }
 

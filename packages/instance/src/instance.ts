@@ -110,7 +110,7 @@ export class Instance implements RunningProcess {
       log: counted,
       oauth: config,
       documents,
-      endStreams: (isMeant) => this.#forwarder.endStreams(isMeant),
+      endStreams: (reason, isMeant) => this.#forwarder.endStreams(reason, isMeant),
       onReady: (protection) => this.#server.protect(protection),
       onTokenCheck: (result) => metrics.countTokenCheck(result),
     });

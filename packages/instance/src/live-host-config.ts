@@ -2,6 +2,7 @@ import type { ConfigProblem } from "@gatehouse/shared/config-error";
 import { parseHostConfig, type HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
+import { faultOf } from "./fault.ts";
 
 export interface LiveHostConfigOptions {
   readonly hostname: Hostname;
@@ -72,7 +73,7 @@ export class LiveHostConfig {
     try {
       this.#options.apply(parsed.config);
     } catch (error) {
-      this.#reject([{ key: "target_ca_pem", expected: `must be usable: ${(error as Error).message}` }]);
+      this.#reject([{ key: "target_ca_pem", expected: `must be usable: ${faultOf(error)}` }]);
       return;
     }
     this.#current = parsed.config;

@@ -11,13 +11,17 @@ export interface ConnectionContext {
   readonly socket: TLSSocket;
 }
 
-/** What one request carries: state travels forward in it, nothing reaches back. */
-export interface RequestContext {
+/** One request, before it is known whether it may go on. */
+export interface Arrival {
   /** `req-…`, new for every request. */
   readonly id: string;
   readonly connection: ConnectionContext;
   /** `performance.now()` when the request's headers were complete. */
   readonly startedAt: number;
+}
+
+/** What one request carries: state travels forward in it, nothing reaches back. */
+export interface RequestContext extends Arrival {
   /** The host config this request began under; a later change does not alter a request that runs. */
   readonly hostConfig: HostConfig;
   /** Host or `:authority` as the peer named it, port included: validated to be this hostname. */

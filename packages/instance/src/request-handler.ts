@@ -6,13 +6,17 @@ import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
 import { newRequestId } from "@gatehouse/shared/record-id";
+import { AccessRecord } from "./access-log.ts";
 import { HostAdmission, hostRefusal } from "./admission.ts";
 import { makeApp, openContext, type App } from "./app.ts";
 import type { Authorization, Protection } from "./authorization.ts";
+import { faultOf } from "./fault.ts";
 import type { Forwarder } from "./forward.ts";
+import type { ForwardContext } from "./identity-headers.ts";
 import { malformedReason, type HttpEvents } from "./http-servers.ts";
 import { refusal, refusalBytes, refuse, type Refusal, type Request, type Response } from "./refusal.ts";
-import type { ConnectionContext, RequestContext } from "./request-context.ts";
+import type { Arrival, ConnectionContext, RequestContext } from "./request-context.ts";
+import { inboundTraceId } from "./trace-context.ts";
 
 export interface RequestHandlerOptions {
   readonly hostname: Hostname;
@@ -62,20 +66,22 @@ export class RequestHandler implements HttpEvents {
     const readiness = this.#options.authorization.configure(config);
     this.#closed = hostRefusal(config, readiness);
     // A host that is away for a moment lets its streams be; one that may not serve must not go on serving.
-    if (!config?.enabled || (config.auth_enabled && !readiness.ok)) this.#options.forwarder.endStreams();
+    if (!config?.enabled || (config.auth_enabled && !readiness.ok))
+      this.#options.forwarder.endStreams("host_closed");
     else this.#protection?.resource.configure(config);
   }
 
   request(request: Request, response: Response, connection: ConnectionContext): void {
-    const admitted = this.#admit(request, connection);
+    const arrival = arrive(connection);
+    const admitted = this.#admit(request, arrival);
     if (!admitted.ok) {
       refuse(request, response, admitted.refusal);
-      this.#record(admitted.refusal, connection, request);
+      this.#record(admitted.refusal, arrival, request);
     } else if (admitted.target === "*") {
       // The question is about the server in front, and that is us (RFC 9110 section 9.3.7).
       response.statusCode = 204;
       response.end();
-      this.#record({ status: 204, reason: "server_options" }, connection, request);
+      this.#record({ status: 204, reason: "server_options" }, arrival, request);
     } else {
       request.url = admitted.target;
       this.#nameHost(request);
@@ -86,7 +92,7 @@ export class RequestHandler implements HttpEvents {
 
   expectContinue(request: Request, response: Response, connection: ConnectionContext): void {
     // The upstream is not asked: undici can't wait for its 100. Who is refused here has not sent a body for nothing.
-    if (this.#admit(request, connection).ok) response.writeContinue();
+    if (this.#admit(request, arrive(connection)).ok) response.writeContinue();
     this.request(request, response, connection);
   }
 
@@ -97,10 +103,11 @@ export class RequestHandler implements HttpEvents {
   ): void {
     // Node has taken its own listeners off: an error here would end the process.
     socket.on("error", () => {});
-    const admitted = this.#admit(request, connection);
+    const arrival = arrive(connection);
+    const admitted = this.#admit(request, arrival);
     if (!admitted.ok) {
       this.#refuseSocket(socket, admitted.refusal);
-      this.#record(admitted.refusal, connection, request);
+      this.#record(admitted.refusal, arrival, request);
       return;
     }
     request.url = admitted.target;
@@ -121,14 +128,14 @@ export class RequestHandler implements HttpEvents {
       const closed = this.#closed;
       if (closed) {
         this.#refuseSocket(socket, closed);
-        this.#record(closed, context.connection, request);
+        this.#record(closed, context, request);
       } else {
         this.#options.forwarder.upgrade(request, socket, { head, context });
       }
     } catch (error) {
       const refused = internalError(error);
       this.#refuseSocket(socket, refused);
-      this.#record(refused, admitted.connection, request);
+      this.#record(refused, admitted, request);
     }
   }
 
@@ -136,17 +143,30 @@ export class RequestHandler implements HttpEvents {
     socket.on("error", () => {});
     const refused = refusal("method_not_allowed", "CONNECT is not forwarded");
     this.#refuseSocket(socket, refused);
-    this.#record(refused, connection, request);
+    this.#record(refused, arrive(connection), request);
   }
 
-  malformed(error: NodeJS.ErrnoException, socket: Duplex, connection: ConnectionContext): void {
-    const refused = refusal(malformedReason(error), error.code ?? error.message);
-    this.#refuseSocket(socket, refused);
-    this.#record(refused, connection);
+  malformed(
+    error: NodeJS.ErrnoException,
+    { socket, mayAnswer }: { socket: Duplex; mayAnswer: boolean },
+    connection: ConnectionContext,
+  ): void {
+    // The code names the rule that was broken; a message might quote what broke it.
+    const refused = refusal(malformedReason(error), error.code ?? "not HTTP");
+    if (mayAnswer) this.#refuseSocket(socket, refused);
+    else socket.destroy();
+    this.#record(refused, arrive(connection));
   }
 
-  #admit(request: Request, connection: ConnectionContext): Admitted {
-    const { servername } = connection.socket;
+  sessionFailed(error: NodeJS.ErrnoException, connection: ConnectionContext): void {
+    // The words of nghttp2 are a closed set, like the codes.
+    const isKnown = error.code === "ERR_HTTP2_ERROR";
+    const problem = `HTTP/2 session ended: ${isKnown ? error.message : (error.code ?? "failed")}`;
+    this.#record(refusal("malformed_request", problem), arrive(connection));
+  }
+
+  #admit(request: Request, arrival: Arrival): Admitted {
+    const { servername } = arrival.connection.socket;
     const admission = this.#admission.admit({
       method: request.method ?? "",
       target: request.url ?? "",
@@ -163,13 +183,7 @@ export class RequestHandler implements HttpEvents {
     return {
       ok: true,
       target: admission.target,
-      context: {
-        id: newRequestId(),
-        connection,
-        startedAt: performance.now(),
-        hostConfig,
-        host: admission.host,
-      },
+      context: { ...arrival, hostConfig, host: admission.host },
     };
   }
 
@@ -186,7 +200,7 @@ export class RequestHandler implements HttpEvents {
           const closed = this.#closed;
           if (closed === undefined) return await this.#options.forwarder.forward(request, response, context);
           refuse(request, response, closed);
-          this.#record(closed, context.connection, request);
+          this.#record(closed, context, request);
         },
       },
       protection,
@@ -223,7 +237,7 @@ export class RequestHandler implements HttpEvents {
     const refused = internalError(error);
     if (response.headersSent) response.destroy();
     else refuse(request, response, refused);
-    if (context) this.#record(refused, context.connection, request);
+    if (context) this.#record(refused, context, request);
   }
 
   #refuseSocket(socket: Duplex, refused: Refusal): void {
@@ -234,29 +248,26 @@ export class RequestHandler implements HttpEvents {
   /** The one record of a request that was answered here. */
   #record(
     { reason, status, problem }: { reason: string; status: number; problem?: string },
-    connection: ConnectionContext,
+    context: Arrival & Pick<ForwardContext, "identity">,
     request?: Request,
   ): void {
     const { log, hostname } = this.#options;
-    log.write({
-      time: Date.now(),
-      level: status >= 500 ? "error" : status >= 400 ? "warn" : "info",
-      component: "proxy_handler",
-      event: "request_ended",
-      hostname,
-      ip: connection.addresses.source.ip,
-      conn: connection.id,
-      req: newRequestId(),
-      ...(request?.method === undefined ? {} : { method: request.method }),
-      ...(request?.url === undefined ? {} : { path: request.url.split(/[?#]/, 1)[0] ?? "" }),
-      status,
-      duration_ms: 0,
-      ...(problem === undefined ? {} : { message: problem }),
-      reason,
-    });
+    const { method, url } = request ?? {};
+    const access = new AccessRecord(log, { hostname, method, target: url, context });
+    access.traceId = inboundTraceId(request?.headers["traceparent"]);
+    access.status = status;
+    access.reason = reason;
+    access.problem = problem;
+    access.endedBy = "gateway";
+    access.ended();
   }
 }
 
+/** A request gets its name before anything is decided about it. */
+function arrive(connection: ConnectionContext): Arrival {
+  return { id: newRequestId(), connection, startedAt: performance.now() };
+}
+
 function internalError(error: unknown): Refusal {
-  return refusal("internal_error", error instanceof Error ? error.message : String(error));
+  return refusal("internal_error", faultOf(error));
 }

@@ -1,5 +1,6 @@
 import { appendIdentityHeaders, isReservedName, type ForwardContext } from "./identity-headers.ts";
 import { isHopByHop, nominatedNames, withoutNames } from "./hop-by-hop.ts";
+import type { NextTrace } from "./trace-context.ts";
 
 /** The inbound fields that decide something here, and those that travel on. Built in one pass over the raw headers. */
 export interface RequestFields {
@@ -151,13 +152,13 @@ export interface UpstreamHeaderRules {
 /** Returns the flat header list for the upstream, `Host` included. Framing fields are left to the client that sends it. */
 export function upstreamHeaders(
   fields: RequestFields,
-  context: ForwardContext,
+  { context, trace }: { readonly context: ForwardContext; readonly trace: NextTrace },
   rules: UpstreamHeaderRules,
 ): string[] {
   const passed = context.passage === undefined ? fields.passed : context.passage.requestFields(fields.passed);
   const headers = rules.customNames.size === 0 ? passed : withoutNames(passed, rules.customNames);
   headers.push("Host", rules.host ?? context.host);
-  appendIdentityHeaders(headers, context, fields);
+  appendIdentityHeaders(headers, context, { trace, tracestate: fields.tracestate });
   for (const text of rules.custom) headers.push(text);
   return headers;
 }

@@ -2,7 +2,7 @@ import { ServerResponse, type ClientRequest, type IncomingMessage } from "node:h
 import { isIP, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createProxyServer, type ServerOptions } from "http-proxy-3";
-import type { AccessRecord } from "./access-log.ts";
+import { PEER_LEFT_STATUS, type AccessRecord, type StreamEndReason } from "./access-log.ts";
 import { toFieldMap } from "./field-map.ts";
 import type { ForwardContext } from "./identity-headers.ts";
 import { readResponseFields } from "./response-fields.ts";
@@ -94,8 +94,8 @@ export class WebSocketForwarder {
   }
 
   /** Ends every WebSocket, or those whose context is meant. */
-  endAll(isMeant: (context: ForwardContext) => boolean = () => true): void {
-    for (const upgrade of this.#running.values()) if (isMeant(upgrade.context)) upgrade.end();
+  endAll(reason: StreamEndReason, isMeant: (context: ForwardContext) => boolean = () => true): void {
+    for (const upgrade of this.#running.values()) if (isMeant(upgrade.context)) upgrade.end(reason);
   }
 
   #proxyOptions({ upstream, caPem }: UpstreamPlan): ServerOptions {
@@ -124,6 +124,8 @@ class Upgrade {
   readonly #options: UpgradeOptions;
   #outgoing: ClientRequest | undefined;
   #upstream: Socket | undefined;
+  /** `performance.now()` when the request went to the upstream. */
+  #dispatchedAt = performance.now();
   /** Which side of an open WebSocket ended first. */
   #leaver: AccessRecord["endedBy"] | undefined;
 
@@ -146,6 +148,7 @@ class Upgrade {
   /** Called with http-proxy-3's own request before it is sent. */
   begin(outgoing: ClientRequest): void {
     this.#outgoing = outgoing;
+    this.#dispatchedAt = performance.now();
     const deadline = setTimeout(() => {
       outgoing.destroy(new UpstreamError("timeout"));
     }, HANDSHAKE_TIMEOUT_MS);
@@ -171,7 +174,8 @@ class Upgrade {
     // After the upgrade, or in the middle of another answer, the ends of the two connections say all there is to say.
     if (this.#upstream !== undefined || writer.hasStarted) return;
     const kind = upstreamErrorKind(error);
-    access.reason = kind;
+    // Unless it was taken down from here, and that is why it failed.
+    access.reason ??= kind;
     answerShortly(writer, access, {
       status: kind === "timeout" ? 504 : 502,
       requestId: context.id,
@@ -179,19 +183,30 @@ class Upgrade {
     });
   }
 
-  end(): void {
+  end(reason: StreamEndReason): void {
+    const { access } = this.#options;
+    if (this.#leaver !== undefined) return;
+    this.#leaver = "gateway";
+    access.endedBy = "gateway";
+    access.reason = reason;
     if (this.#upstream === undefined) this.#outgoing?.destroy(new UpstreamError("reset"));
-    else {
-      this.#leaver ??= "gateway";
-      this.#upstream.destroy();
-    }
+    else this.#upstream.destroy();
   }
 
   /** Both sides are open: whichever closes takes the other down, which http-proxy-3 leaves to the good will of both. */
   #join(upstream: Socket): void {
     const socket = this.#socket;
+    const { access } = this.#options;
     this.#upstream = upstream;
-    this.#options.access.status = 101;
+    access.status = 101;
+    access.upstreamMs = performance.now() - this.#dispatchedAt;
+    access.streamStarted("WebSocket");
+    // Behind the library's own listener: once its pipe is laid this one only looks, and before it would take the first octets away.
+    process.nextTick(() => {
+      upstream.on("data", (chunk: Buffer) => {
+        access.streamChunk(chunk.length);
+      });
+    });
     for (const event of ["end", "error"] as const) {
       socket.once(event, () => (this.#leaver ??= "peer"));
       upstream.once(event, () => (this.#leaver ??= "upstream"));
@@ -209,6 +224,7 @@ class Upgrade {
     const status = response.statusCode ?? 0;
     const head = readResponseFields(response.rawHeaders, !isBodiless(status));
     access.status = status;
+    access.upstreamMs = performance.now() - this.#dispatchedAt;
     writer.start({ status, message: response.statusMessage ?? "", ...head, announcesTrailers: false });
     writer.onDrain(() => {
       response.resume();
@@ -220,16 +236,22 @@ class Upgrade {
     response.once("close", () => {
       if (response.complete) writer.end([]);
       else {
-        access.reason = "reset";
+        access.reason ??= "reset";
         writer.reset();
       }
     });
   }
 
   #onPeerClose(): void {
-    const { access } = this.#options;
-    if (this.#upstream === undefined) this.#outgoing?.destroy();
-    else {
+    const { access, writer } = this.#options;
+    if (this.#upstream === undefined) {
+      this.#outgoing?.destroy();
+      if (!writer.isWhole && access.reason === undefined) {
+        access.endedBy = "peer";
+        access.reason = "aborted_by_peer";
+        if (!writer.hasStarted) access.status = PEER_LEFT_STATUS;
+      }
+    } else {
       access.bytesIn = this.#upstream.bytesWritten;
       access.bytesOut = this.#upstream.bytesRead;
       access.endedBy = this.#leaver ?? "peer";

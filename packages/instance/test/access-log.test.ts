@@ -3,7 +3,6 @@ import { afterEach, expect, jest, test } from "@jest/globals";
 import { parseHostname } from "@gatehouse/shared/hostname";
 import type { LogRecord } from "@gatehouse/shared/log-record";
 import { AccessRecord } from "../src/access-log.ts";
-import { hostConfig } from "./forward-harness.ts";
 
 afterEach(() => {
   jest.restoreAllMocks();
@@ -18,12 +17,10 @@ function record(): { access: AccessRecord; records: LogRecord[] } {
     {
       hostname: hostname.hostname,
       method: "GET",
-      path: "/sse",
+      target: "/sse",
       context: {
         id: "req-1",
         startedAt: performance.now(),
-        hostConfig: hostConfig("http://127.0.0.1:1"),
-        host: "app.example",
         connection: {
           id: "c-1",
           addresses: {

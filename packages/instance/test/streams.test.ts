@@ -125,12 +125,12 @@ describe("an event stream", () => {
       "info stream_chunk SSE chunk 1: 45 bytes",
       "info stream_chunk SSE chunk 2: 45 bytes",
     ];
-    expect(await streams(false)).toEqual([...info, "info request_ended /sse"]);
+    expect(await streams(false)).toEqual([...info, "info request_ended stream ended by upstream, 4 chunks"]);
     expect(await streams(true)).toEqual([
       ...info,
       "debug stream_chunk SSE chunk 3: 45 bytes",
       "debug stream_chunk SSE chunk 4: 45 bytes",
-      "info request_ended /sse",
+      "info request_ended stream ended by upstream, 4 chunks",
     ]);
   });
 

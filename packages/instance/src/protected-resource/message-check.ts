@@ -17,24 +17,32 @@ export interface MessageCheck {
   readonly refuse: (needed: readonly string[]) => Answer;
 }
 
+/** The body of a request that may go on; or the answer to one that may not, and what was read of it. */
+export type MessageVerdict =
+  | { readonly answer?: undefined; readonly body: Buffer }
+  | { readonly answer: Answer; readonly body?: Buffer };
+
 /**
- * Decides about the messages of a request under rules of MCP method and name. Returns the answer, or the body that was read for it,
- * or undefined when there is none and so no message. What can't be looked at is never let through.
+ * Decides about the messages of a request under rules of MCP method and name. Undefined when there is no body and so no message.
+ * What can't be looked at is never let through.
  */
-export async function checkMessages(
-  check: MessageCheck,
-): Promise<Answer | { readonly body: Buffer } | undefined> {
+export async function checkMessages(check: MessageCheck): Promise<MessageVerdict | undefined> {
   const { head, rules, scopes, source, refuse } = check;
-  if (source === undefined) return refuse(messageNeeds(rules, [undefined]));
+  if (source === undefined) return { answer: refuse(messageNeeds(rules, [undefined])) };
   if (!hasBody(source)) return undefined;
   if (head.mcpMethod !== undefined) {
     // The field alone may refuse; that something may pass is believed only from the body, which the upstream will read.
     const claimed = messageNeeds(rules, [{ method: head.mcpMethod, name: head.mcpName ?? "" }]);
-    if (!satisfies(scopes, claimed)) return refuse(claimed);
+    if (!satisfies(scopes, claimed)) return { answer: refuse(claimed) };
   }
   const read = await readMessageBody(source, head);
-  if ("status" in read) return read;
-  const messages = readMessages(read.body);
+  if ("status" in read) return { answer: read };
+  const answer = judgeBody(read.body, check);
+  return answer === undefined ? read : { ...read, answer };
+}
+
+function judgeBody(body: Buffer, { head, rules, scopes, refuse }: MessageCheck): Answer | undefined {
+  const messages = readMessages(body);
   if (!messages.ok) {
     const message = `Not checked: ${messages.problem}`;
     return rpcAnswer(400, { code: INVALID_REQUEST, message }, `message_ambiguous: ${messages.problem}`);
@@ -45,7 +53,7 @@ export async function checkMessages(
     return rpcAnswer(400, { code: HEADER_MISMATCH, message: `Header mismatch: ${problem}` }, reason);
   }
   const needed = messageNeeds(rules, messages.messages);
-  return satisfies(scopes, needed) ? read : refuse(needed);
+  return satisfies(scopes, needed) ? undefined : refuse(needed);
 }
 
 async function readMessageBody(

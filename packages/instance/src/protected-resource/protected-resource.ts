@@ -4,14 +4,15 @@ import type { Redis } from "ioredis";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
-import { AccessRecord, PEER_LEFT_STATUS } from "../access-log.ts";
+import { AccessRecord, PEER_LEFT_STATUS, type StreamEndReason } from "../access-log.ts";
 import type { ForwardContext, Identity } from "../identity-headers.ts";
-import { mcpMessageOfHeaders } from "../mcp-message.ts";
+import { mcpMessageOfBody, mcpMessageOfHeaders, type McpMessage } from "../mcp-message.ts";
 import { TokenVerifier, type VerifiedToken } from "../oauth/access-token.ts";
 import { LiveTokens } from "../oauth/live-tokens.ts";
 import type { SigningKeyRing } from "../oauth/signing-key.ts";
 import type { Request, Response } from "../refusal.ts";
 import type { RequestContext } from "../request-context.ts";
+import { inboundTraceId } from "../trace-context.ts";
 import { sendAnswer, sendAnswerOnSocket } from "./answer-writer.ts";
 import { errorAnswer, rpcAnswer, SESSION_NOT_FOUND, type Answer } from "./answer.ts";
 import { GuardedPassage } from "./guarded-passage.ts";
@@ -33,7 +34,7 @@ export interface ProtectedResourceOptions {
   /** For session bindings. */
   readonly redis: Redis;
   /** Ends those open streams whose context is meant. */
-  readonly endStreams: (isMeant: (context: ForwardContext) => boolean) => void;
+  readonly endStreams: (reason: StreamEndReason, isMeant: (context: ForwardContext) => boolean) => void;
   readonly sessions?: Pick<SessionBindingsOptions, "seconds" | "maxSessions">;
   readonly maxTokens?: number;
   /** Told once for each request to the protected host, what came of its credentials. */
@@ -54,6 +55,8 @@ interface Refused {
   readonly kind: "answer";
   readonly answer: Answer;
   readonly token?: VerifiedToken | undefined;
+  /** What the body said, when it was read and the answer is about it. */
+  readonly mcp?: McpMessage | undefined;
 }
 
 const PEER_LEFT = errorAnswer(PEER_LEFT_STATUS, "aborted", "aborted_by_peer");
@@ -110,7 +113,7 @@ export class ProtectedResource {
     for (const exchange of this.#open) {
       if (objection(policy, exchange) === undefined) kept.add(exchange.context);
     }
-    this.#options.endStreams((context) => !kept.has(context));
+    this.#options.endStreams("not_allowed_any_more", (context) => !kept.has(context));
   }
 
   /** Returns the context to forward a request with, or undefined when it was answered here, and recorded. */
@@ -128,7 +131,7 @@ export class ProtectedResource {
     if ("id" in passed) return passed;
     const answer = this.#policy(context.hostConfig).shared(passed.answer, head);
     sendAnswer(request, response, answer);
-    this.#record({ ...passed, answer }, head, context);
+    this.#record({ ...passed, answer }, { head, request, context });
     return undefined;
   }
 
@@ -149,7 +152,7 @@ export class ProtectedResource {
     const refused: Refused = "id" in passed ? { kind: "answer", answer: PEER_LEFT } : passed;
     const answer = this.#policy(context.hostConfig).shared(refused.answer, head);
     sendAnswerOnSocket(socket, answer);
-    this.#record({ ...refused, answer }, head, context);
+    this.#record({ ...refused, answer }, { head, request, context });
     return undefined;
   }
 
@@ -175,9 +178,9 @@ export class ProtectedResource {
     const refuse = (needed: readonly string[]): Answer => policy.insufficientScope(request, needed);
     const checked = await checkMessages({ head, rules, scopes, source, refuse });
     if (checked === undefined) return { kind: "pass", request, bearer };
-    return "status" in checked
-      ? { kind: "answer", answer: checked, token: bearer.token }
-      : { kind: "pass", request, bearer, body: checked.body };
+    if (checked.answer === undefined) return { kind: "pass", request, bearer, body: checked.body };
+    const { answer, body } = checked;
+    return { kind: "answer", answer, token: bearer.token, mcp: body && mcpMessageOfBody(body) };
   }
 
   async #checkSession({ sessionIds }: RequestHead, token: VerifiedToken): Promise<Answer | undefined> {
@@ -241,7 +244,7 @@ export class ProtectedResource {
 
   #endOpen(isMeant: (exchange: OpenExchange) => boolean): void {
     const meant = new Set([...this.#open].filter(isMeant).map(({ context }) => context));
-    if (meant.size > 0) this.#options.endStreams((context) => meant.has(context));
+    if (meant.size > 0) this.#options.endStreams("token_revoked", (context) => meant.has(context));
   }
 
   #policy(config: HostConfig): ResourcePolicy {
@@ -255,18 +258,22 @@ export class ProtectedResource {
 
   /** The one record of a request that was answered here. */
   #record(
-    { answer, token }: Refused,
-    { method, path, mcpMethod, mcpName }: RequestHead,
-    context: RequestContext,
+    { answer, token, mcp }: Refused,
+    {
+      head: { method, path, mcpMethod, mcpName },
+      request,
+      context,
+    }: { readonly head: RequestHead; readonly request: Request; readonly context: RequestContext },
   ): void {
     const access = new AccessRecord(this.#options.log, {
       hostname: this.#options.hostname,
       method,
-      path,
+      target: path,
       context:
         token === undefined ? context : { ...context, identity: identityOf({ token, scopes: token.scopes }) },
     });
-    access.mcp = mcpMessageOfHeaders(mcpMethod, mcpName);
+    access.mcp = mcpMessageOfHeaders(mcpMethod, mcpName) ?? mcp;
+    access.traceId = inboundTraceId(request.headers["traceparent"]);
     access.status = answer.status;
     access.reason = answer.reason;
     access.endedBy = answer.status === PEER_LEFT_STATUS ? "peer" : "gateway";

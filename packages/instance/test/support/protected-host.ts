@@ -113,7 +113,7 @@ export class ProtectedHost {
       keys: this.keys,
       redisUrl: this.store.url,
       redis: this.redis,
-      endStreams: (isMeant) => this.forwarder.endStreams(isMeant),
+      endStreams: (reason, isMeant) => this.forwarder.endStreams(reason, isMeant),
       ...options,
     });
   }

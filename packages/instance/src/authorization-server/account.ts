@@ -1,8 +1,10 @@
 import type { Account, KoaContextWithOIDC } from "oidc-provider";
+import type { LogRecord } from "@gatehouse/shared/log-record";
 import type { GrantedIdentity, Identity } from "../oauth/identity.ts";
 import { EngineRequest } from "./engine-exchange.ts";
 import type { OAuthStore } from "./oauth-store.ts";
 import type { Login } from "./pending-login.ts";
+import type { Trace } from "./request-trace.ts";
 
 /** Who a token is made for. `scopes` is set at a refresh: what the person may still have. */
 export interface TokenSubject {
@@ -42,10 +44,16 @@ export async function findAccount(
   if (source.kind !== "RefreshToken") {
     return new PersonAccount(uid, { identity: granted.identity, scopes: undefined });
   }
-  const left = await login.reassess(granted);
+  const left = await login.reassess(granted, traceIn(source.context));
   if (left === undefined || left.scopes.length === 0 || left.identity.uid !== uid) return undefined;
   await store.updateIdentity(grantId, { ...left, membershipToken: granted.membershipToken });
   return new PersonAccount(uid, { identity: left.identity, scopes: left.scopes });
+}
+
+/** The request, for what is recorded, and the client that asks. */
+function traceIn({ req, oidc }: KoaContextWithOIDC): Trace & Pick<LogRecord, "client_id"> {
+  const client = oidc.client === undefined ? {} : { client_id: oidc.client.clientId };
+  return req instanceof EngineRequest ? { ...req.trace, ...client } : client;
 }
 
 async function findGranted(
@@ -58,7 +66,7 @@ async function findGranted(
 }
 
 /** Returns who the engine is making tokens for in this request. */
-export function accountOf(context: KoaContextWithOIDC | undefined): TokenSubject | undefined {
+export function accountOf(context: Pick<KoaContextWithOIDC, "oidc"> | undefined): TokenSubject | undefined {
   const account = context?.oidc.account;
   return account instanceof PersonAccount ? account.subject : undefined;
 }

@@ -5,19 +5,22 @@ import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
 import { deleteClient, revokeToken } from "@gatehouse/shared/oauth-revocation";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
-import { AccessRecord } from "../access-log.ts";
 import type { App, AppBindings } from "../app.ts";
+import { faultOf } from "../fault.ts";
 import { DEFAULT_LIFETIMES, type Lifetimes } from "../oauth/lifetimes.ts";
 import { SigningKeyRing } from "../oauth/signing-key.ts";
+import { noted, peerLeft, recordAnswer } from "./answer-record.ts";
 import { DocumentFetcher, type DocumentFetcherOptions } from "./document-fetch.ts";
-import { BodyTooLarge } from "./body-bytes.ts";
+import { BodyTooLarge, PeerLeft } from "./body-bytes.ts";
 import { Endpoints, type HostContext } from "./endpoints.ts";
-import { Engine } from "./engine.ts";
+import { Engine, EngineFailure } from "./engine.ts";
 import { authorizationServerMetadata, openidConfiguration } from "./metadata.ts";
 import { OAuthStore } from "./oauth-store.ts";
+import { oauthReason } from "./oauth-reason.ts";
 import type { Login } from "./pending-login.ts";
 import { EngineLogins } from "./pending-logins.ts";
 import { DEFAULT_REGISTRATION_LIMITS, RegistrationCounter, type RegistrationLimits } from "./register.ts";
+import { traceOf } from "./request-trace.ts";
 import { isStoreAway } from "./store-errors.ts";
 
 export interface AuthorizationServerOptions {
@@ -181,7 +184,7 @@ export class AuthorizationServer {
     const inserted = req.path.slice(path.length);
     return inserted === "" || inserted === hostConfig.resource_endpoint
       ? publicJson(document(this.#options.origin, hostConfig))
-      : new Response(null, { status: 404 });
+      : noted(new Response(null, { status: 404 }), { reason: "no_such_resource" });
   }
 
   /** Answers on protected hosts, and writes the one record of each request; on open ones the path is the upstream's. */
@@ -194,7 +197,7 @@ export class AuthorizationServer {
       const response = await this.#answer(endpoint, c);
       response.headers.set("x-content-type-options", "nosniff");
       if (endpoint.forScripts) allowScripts(response.headers);
-      this.#record(c, response.status);
+      recordAnswer(c, response, this.#options);
       return response;
     };
   }
@@ -208,26 +211,20 @@ export class AuthorizationServer {
     try {
       return await handler(c);
     } catch (error) {
+      if (error instanceof PeerLeft) return peerLeft();
       return error instanceof BodyTooLarge ? tooLarge() : this.#failed(error, c);
     }
   }
 
   #failed(error: unknown, c: HostContext): Response {
-    const { redis, log, hostname, login } = this.#options;
+    const { redis, login } = this.#options;
     const cause = error instanceof Error ? (error.cause ?? error) : error;
-    const text = cause instanceof Error ? cause.message : String(cause);
     const isAway = isStoreAway(redis, cause);
-    const message = `failed: ${text}`;
-    const { id } = c.env.context;
-    log.write({
-      time: Date.now(),
-      level: "error",
-      component: "oauth",
-      event: "oauth_failed",
-      hostname,
-      req: id,
-      message,
-    });
+    // What the engine failed at it has recorded itself.
+    if (!(error instanceof EngineFailure)) {
+      const message = `failed: ${faultOf(cause)}`;
+      this.#engine.record(traceOf(c), { level: "error", event: "oauth_failed", message });
+    }
     const problem = isAway
       ? { status: 503, error: "temporarily_unavailable", description: "please try again in a moment" }
       : { status: 500, error: "server_error", description: "something failed on this server" };
@@ -239,18 +236,7 @@ export class AuthorizationServer {
         );
     answer.headers.set("cache-control", "no-store");
     if (isAway) answer.headers.set("retry-after", RETRY_AFTER);
-    return answer;
-  }
-
-  #record(c: HostContext, status: number): void {
-    const { log, hostname } = this.#options;
-    const { context } = c.env;
-    // The id in the path of a started authorization is also the value of its cookie.
-    const path = c.req.path.replace(/^(\/authorize)\/.*/, "$1/…");
-    const access = new AccessRecord(log, { hostname, method: c.req.method, path, context });
-    access.status = status;
-    access.endedBy = "gateway";
-    access.ended();
+    return noted(answer, { reason: oauthReason(problem.error) });
   }
 }
 
@@ -278,10 +264,11 @@ function publicJson(document: object): Response {
 
 function wrongMethod(handlers: Endpoint["handlers"]): Response {
   const allow = "GET" in handlers ? ["HEAD", ...Object.keys(handlers)] : Object.keys(handlers);
-  return new Response(null, { status: 405, headers: { allow: allow.join(", ") } });
+  const answer = new Response(null, { status: 405, headers: { allow: allow.join(", ") } });
+  return noted(answer, { reason: "method_not_allowed" });
 }
 
 function tooLarge(): Response {
   const body = { error: "invalid_request", error_description: "the body is too large" };
-  return Response.json(body, { status: 413 });
+  return noted(Response.json(body, { status: 413 }), { reason: "content_too_large" });
 }

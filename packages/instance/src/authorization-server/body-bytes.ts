@@ -5,15 +5,25 @@ export class BodyTooLarge extends Error {
   override readonly name = "BodyTooLarge";
 }
 
-/** Reads a request's body of at most that many octets. @throws {BodyTooLarge} */
+/** The peer left before its body was whole. */
+export class PeerLeft extends Error {
+  override readonly name = "PeerLeft";
+}
+
+/** Reads a request's body of at most that many octets. @throws {BodyTooLarge} @throws {PeerLeft} */
 export async function readBytes(c: HostContext, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
-  // From Node's own stream, which must stay whole for the answer to get out when the body is too long.
-  for await (const chunk of c.env.incoming.iterator({ destroyOnReturn: false })) {
-    chunks.push(chunk);
-    length += chunk.length;
-    if (length > maxBytes) throw new BodyTooLarge();
+  try {
+    // From Node's own stream, which must stay whole for the answer to get out when the body is too long.
+    for await (const chunk of c.env.incoming.iterator({ destroyOnReturn: false })) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > maxBytes) throw new BodyTooLarge();
+    }
+  } catch (error) {
+    // Nothing else makes the reading of a request fail.
+    throw error instanceof BodyTooLarge ? error : new PeerLeft();
   }
   return Buffer.concat(chunks);
 }

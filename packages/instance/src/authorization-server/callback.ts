@@ -85,6 +85,7 @@ export class Callback {
         level: isRefused ? "warn" : "error",
         event: isRefused ? "login_refused" : "provider_failed",
         message: `${back.provider.title}: ${error.message}`,
+        reason: `provider_${error.kind}`,
         clientId,
       });
       return REFUSALS[error.kind];
@@ -95,7 +96,8 @@ export class Callback {
     const entitlement = await entitlementOf(pins, c.env.context.hostConfig, { identity, requested });
     if (entitlement.kind === "none") {
       const message = `login refused: ${entitlement.reason}`;
-      log.write(c, { level: "warn", event: "login_refused", message, clientId, identity });
+      const reason = "not_entitled";
+      log.write(c, { level: "warn", event: "login_refused", message, reason, clientId, identity });
       return NOT_ENTITLED;
     }
     if (entitlement.isNewlyPinned)
@@ -123,6 +125,7 @@ export class Callback {
       level: "warn",
       event: "login_refused",
       message: `login refused: ${reason}`,
+      reason: "login_gone",
     });
     return problemPage(LOGIN_GONE);
   }

@@ -44,7 +44,7 @@ export class Consent {
    */
   async show(c: HostContext): Promise<Response> {
     const pending = await this.#find(c);
-    if (pending === undefined) return problemPage(LOGIN_GONE);
+    if (pending === undefined) return this.#gone(c);
     const { hostConfig } = c.env.context;
     const provider = this.#options.providers.of(hostConfig);
     if (provider === undefined) return this.#notSetUp(c, pending);
@@ -60,25 +60,41 @@ export class Consent {
   /** `POST /interaction/{uid}`: the form of the page comes back. */
   async decide(c: HostContext): Promise<Response> {
     const pending = await this.#find(c);
-    if (pending === undefined) return problemPage(LOGIN_GONE);
+    if (pending === undefined) return this.#gone(c);
     const form = new URLSearchParams((await readBytes(c, MAX_FORM_BYTES)).toString());
     if (!this.#isOurForm(c, pending.uid, form)) {
       this.#record(c, pending, {
         level: "warn",
         event: "consent_refused",
         message: "a consent form did not come from our page",
+        reason: "forged_form (RFC 6749 10.12)",
       });
       return problemPage(FORGED_FORM);
     }
     const choice = form.get("choice");
     if (choice === "approve" || choice === "approve_other_account")
       return await this.#send(c, pending, { chooseAccount: choice === "approve_other_account" });
-    this.#record(c, pending, { level: "info", event: "consent_refused", message: "the person declined" });
+    this.#record(c, pending, {
+      level: "info",
+      event: "consent_refused",
+      message: "the person declined",
+      reason: "declined",
+    });
     const location = await this.#options.pending.refuse(pending.uid, {
       error: "access_denied",
       description: "the request was declined",
     });
     return seeOther(location, this.#options.binding.release(pending));
+  }
+
+  #gone(c: HostContext): Response {
+    this.#options.log.write(c, {
+      level: "warn",
+      event: "consent_refused",
+      message: "no authorization of this browser waits for consent here",
+      reason: "login_gone",
+    });
+    return problemPage(LOGIN_GONE);
   }
 
   /** Only for the browser that started it: whose reader was lured to somebody else's page has nothing to see there. */
@@ -143,6 +159,7 @@ export class Consent {
         level: "error",
         event: "provider_failed",
         message: `${provider.title} failed: ${error.message}`,
+        reason: `provider_${error.kind}`,
       });
       return problemPage(error.kind === "misconfigured" ? LOGIN_NOT_SET_UP : LOGIN_UNAVAILABLE);
     }
@@ -150,7 +167,12 @@ export class Consent {
 
   #notSetUp(c: HostContext, pending: PendingLogin): Response {
     const message = `nobody can log in: neither the host config nor the process has an application at ${c.env.context.hostConfig.identity_provider}`;
-    this.#record(c, pending, { level: "error", event: "provider_failed", message });
+    this.#record(c, pending, {
+      level: "error",
+      event: "provider_failed",
+      message,
+      reason: "login_not_set_up",
+    });
     return problemPage(LOGIN_NOT_SET_UP);
   }
 

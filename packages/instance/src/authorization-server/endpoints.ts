@@ -3,9 +3,11 @@ import type { AppBindings } from "../app.ts";
 import type { SigningKeys } from "../oauth/signing-key.ts";
 import { readBytes } from "./body-bytes.ts";
 import type { Engine, EngineAnswer } from "./engine.ts";
-import { isObject, toResponse, type EngineCall, type PageProblem, type Trace } from "./engine-exchange.ts";
+import { isObject, toResponse, type EngineCall, type PageProblem } from "./engine-exchange.ts";
+import { noted } from "./answer-record.ts";
 import { activeRefreshToken, activeToken, readPresentedToken } from "./presented-token.ts";
 import { clientMetadata, clientUpdate, registrationAnswer, type RegistrationCounter } from "./register.ts";
+import { traceOf } from "./request-trace.ts";
 import { authorizationRequest, tokenRequest, type HostView } from "./request-compatibility.ts";
 
 export type HostContext = Context<{ Bindings: AppBindings }>;
@@ -51,7 +53,10 @@ export class Endpoints {
     const { bytes, json } = await readBody(c);
     if (json === undefined) return toResponse((await this.#call(c, rawBody(c, bytes))).response);
     const wait = await this.#options.counter.take(json["redirect_uris"]);
-    if (wait > 0) return tooManyRegistrations(wait);
+    if (wait > 0) {
+      this.#options.engine.record(traceOf(c), TOO_MANY);
+      return tooManyRegistrations(wait);
+    }
     const { response } = await this.#call(c, jsonBody("/register", clientMetadata(json)));
     return this.#clientAnswer(c, response);
   }
@@ -120,8 +125,9 @@ export class Endpoints {
     return await this.#options.engine.call({ method: c.req.method, trace: traceOf(c), ...call });
   }
 
-  #page({ response, problem }: EngineAnswer): Response {
-    return problem === undefined ? toResponse(response) : this.#options.errorPage(problem);
+  #page({ response, problem, who }: EngineAnswer): Response {
+    if (problem === undefined) return toResponse(response);
+    return noted(this.#options.errorPage(problem), { who });
   }
 
   #clientAnswer(c: HostContext, response: EngineAnswer["response"]): Response {
@@ -133,10 +139,6 @@ export class Endpoints {
   #view(c: HostContext): HostView {
     return { origin: this.#options.origin, config: c.env.context.hostConfig };
   }
-}
-
-function traceOf({ env: { context } }: HostContext): Trace {
-  return { ip: context.connection.addresses.source.ip, conn: context.connection.id, req: context.id };
 }
 
 async function readBody(
@@ -164,13 +166,21 @@ function rawBody(c: HostContext, bytes: Buffer): { url: string; body: EngineCall
   return { url: c.req.path, body: { type: c.req.header("content-type") ?? FORM_TYPE, bytes } };
 }
 
+const TOO_MANY = {
+  level: "warn",
+  event: "client_refused",
+  message: "registration refused: too many in this minute",
+  reason: "too_many_registrations",
+} as const;
+
 function tooManyRegistrations(wait: number): Response {
   const body = {
     error: "temporarily_unavailable",
     error_description: "too many registrations, try again later",
   };
-  return Response.json(body, {
+  const answer = Response.json(body, {
     status: 429,
     headers: { "retry-after": String(wait), "cache-control": "no-store" },
   });
+  return noted(answer, { reason: TOO_MANY.reason });
 }

@@ -1,10 +1,10 @@
 import { IncomingMessage, ServerResponse, type OutgoingHttpHeaders } from "node:http";
 import { Socket } from "node:net";
-import type { LogRecord } from "@gatehouse/shared/log-record";
+import type { Who } from "../access-log.ts";
 import type { GrantedIdentity } from "../oauth/identity.ts";
-
-/** What ties a record of the authorization server to the request it came from. */
-export type Trace = Pick<LogRecord, "ip" | "conn" | "req">;
+import { noted } from "./answer-record.ts";
+import { oauthReason } from "./oauth-reason.ts";
+import type { Trace } from "./request-trace.ts";
 
 /** What the engine is to see of a request. Nothing else of the peer's request reaches it. */
 export interface EngineCall {
@@ -39,6 +39,8 @@ export class EngineRequest extends IncomingMessage {
   readonly fetched = new Set<string>();
   /** Who stands behind the code of this request, read before the code is consumed: a replay may revoke it a moment later. */
   granted: { readonly grantId: string; readonly identity: GrantedIdentity } | undefined;
+  /** For whom the engine worked, as far as it came. */
+  who: Who = {};
   /** Set by the engine's error page hook; the page itself is made outside. */
   pageProblem: PageProblem | undefined;
   /** Set when something other than the request was at fault. */
@@ -112,16 +114,24 @@ const PASSED: readonly string[] = ["cache-control", "location", "set-cookie", "w
 
 /** Returns the engine's answer as a `Response`; `json` replaces its body. */
 export function toResponse(answer: EngineResponse, json?: Record<string, unknown>): Response {
+  const headers = passedHeaders(answer.getHeaders());
+  const isEmpty = answer.statusCode === 204 || headers.has("location") || (json ?? answer.json) === undefined;
+  if (!isEmpty) headers.set("content-type", "application/json");
+  const body = isEmpty ? null : JSON.stringify(json ?? answer.json);
+  const { statusCode: status, req } = answer;
+  return noted(new Response(body, { status, headers }), {
+    reason: status >= 400 ? oauthReason(answer.json?.["error"]) : undefined,
+    who: req instanceof EngineRequest ? req.who : undefined,
+  });
+}
+
+function passedHeaders(given: OutgoingHttpHeaders): Headers {
   const headers = new Headers();
-  const given: OutgoingHttpHeaders = answer.getHeaders();
   for (const name of PASSED) {
     for (const value of [given[name] ?? []].flat()) {
       if (name !== "set-cookie" || !String(value).startsWith(`${SESSION_COOKIE}=`))
         headers.append(name, String(value));
     }
   }
-  const isEmpty = answer.statusCode === 204 || headers.has("location") || (json ?? answer.json) === undefined;
-  if (isEmpty) return new Response(null, { status: answer.statusCode, headers });
-  headers.set("content-type", "application/json");
-  return new Response(JSON.stringify(json ?? answer.json), { status: answer.statusCode, headers });
+  return headers;
 }

@@ -1,12 +1,15 @@
 import type { HostContext } from "./endpoints.ts";
 import type { Identity } from "../oauth/identity.ts";
 import type { LogRecord, RecordLog } from "@gatehouse/shared/log-record";
+import { traceOf, type Trace } from "./request-trace.ts";
 
 /** What happened to one login; the rest of its record is found in the request. */
 export interface LoginStep {
   readonly level: LogRecord["level"];
   readonly event: LogRecord["event"];
   readonly message: string;
+  /** Of a refusal. */
+  readonly reason?: string | undefined;
   readonly clientId?: string | undefined;
   readonly identity?: Pick<Identity, "login" | "uid"> | undefined;
   readonly scopes?: readonly string[];
@@ -22,9 +25,9 @@ export class LoginLog {
     this.#hostname = hostname;
   }
 
-  /** `c` is undefined for what happens at a refresh, which the token endpoint records with the peer's address. */
-  write(c: HostContext | undefined, step: LoginStep): void {
-    const { level, event, message, clientId, identity, scopes } = step;
+  /** `of`: the request, or what the engine knows of it. */
+  write(of: HostContext | Trace, step: LoginStep): void {
+    const { level, event, message, reason, clientId, identity, scopes } = step;
     this.#log.write({
       time: Date.now(),
       level,
@@ -32,14 +35,11 @@ export class LoginLog {
       event,
       message,
       hostname: this.#hostname,
-      ...(c === undefined ? {} : trace(c)),
+      ...("env" in of ? traceOf(of) : of),
+      ...(reason === undefined ? {} : { reason }),
       ...(clientId === undefined ? {} : { client_id: clientId }),
       ...(identity === undefined ? {} : { user: identity.login, uid: identity.uid }),
       ...(scopes === undefined ? {} : { scopes }),
     });
   }
-}
-
-function trace({ env: { context } }: HostContext): Pick<LogRecord, "ip" | "conn" | "req"> {
-  return { ip: context.connection.addresses.source.ip, conn: context.connection.id, req: context.id };
 }

@@ -3,13 +3,14 @@ import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
-import { AccessRecord } from "../access-log.ts";
 import type { App } from "../app.ts";
+import { faultOf } from "../fault.ts";
 import type { GrantedIdentity } from "../oauth/identity.ts";
 import { UserPins } from "../oauth/user-pin.ts";
+import { noted, peerLeft, recordAnswer } from "./answer-record.ts";
 import { Callback } from "./callback.ts";
 import { Consent } from "./consent.ts";
-import { BodyTooLarge } from "./body-bytes.ts";
+import { BodyTooLarge, PeerLeft } from "./body-bytes.ts";
 import type { HostContext } from "./endpoints.ts";
 import type { PageProblem } from "./engine-exchange.ts";
 import type { GitHubSettings } from "./github-options.ts";
@@ -31,6 +32,7 @@ import {
 } from "./pending-login.ts";
 import type { ProviderHttpOptions } from "./provider-http.ts";
 import { Reassessment } from "./reassessment.ts";
+import type { Trace } from "./request-trace.ts";
 import { SentLogins } from "./sent-login.ts";
 import { isStoreAway } from "./store-errors.ts";
 
@@ -120,8 +122,8 @@ export class ProviderLogin implements Login {
   }
 
   /** Says what is left of a grant by the config, pins and memberships of now. Rejects when Redis does. */
-  async reassess(granted: GrantedIdentity): Promise<Left | undefined> {
-    return await this.#reassessment.of(granted);
+  async reassess(granted: GrantedIdentity, trace: Trace): Promise<Left | undefined> {
+    return await this.#reassessment.of(granted, trace);
   }
 
   /** The page for what can't be told to the client, such as an unknown client or redirect URI. */
@@ -145,13 +147,7 @@ export class ProviderLogin implements Login {
       }
       const handler = handlers[c.req.method];
       const response = handler === undefined ? wrongMethod(handlers) : await this.#answer(handler, c);
-      const { log, hostname } = this.#options;
-      // The id in the path of a consent page is also the value of a cookie.
-      const recorded = c.req.path.replace(/^(\/interaction)\/.*/, "$1/…");
-      const access = new AccessRecord(log, { hostname, method: c.req.method, path: recorded, context });
-      access.status = response.status;
-      access.endedBy = "gateway";
-      access.ended();
+      recordAnswer(c, response, this.#options);
       return response;
     });
   }
@@ -162,8 +158,9 @@ export class ProviderLogin implements Login {
       return await handler(c);
     } catch (error) {
       if (error instanceof PendingLoginGone) return problemPage(LOGIN_GONE);
-      if (error instanceof BodyTooLarge) return new Response(null, { status: 413 });
-      const message = `login failed: ${error instanceof Error ? error.message : String(error)}`;
+      if (error instanceof PeerLeft) return peerLeft();
+      if (error instanceof BodyTooLarge) return tooLarge();
+      const message = `login failed: ${faultOf(error)}`;
       this.#log.write(c, { level: "error", event: "oauth_failed", message });
       return problemPage(isStoreAway(this.#options.redis, error) ? LOGIN_UNAVAILABLE : LOGIN_FAILED);
     }
@@ -171,5 +168,10 @@ export class ProviderLogin implements Login {
 }
 
 function wrongMethod(handlers: Readonly<Record<string, Handler>>): Response {
-  return new Response(null, { status: 405, headers: { allow: Object.keys(handlers).join(", ") } });
+  const allow = Object.keys(handlers).join(", ");
+  return noted(new Response(null, { status: 405, headers: { allow } }), { reason: "method_not_allowed" });
+}
+
+function tooLarge(): Response {
+  return noted(new Response(null, { status: 413 }), { reason: "content_too_large" });
 }

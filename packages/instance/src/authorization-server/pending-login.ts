@@ -1,6 +1,7 @@
 import type { App } from "../app.ts";
 import type { GrantedIdentity, Identity } from "../oauth/identity.ts";
 import type { PageProblem } from "./engine-exchange.ts";
+import type { Trace } from "./request-trace.ts";
 
 /** An authorization that waits for its person: what the consent page shows and the login decides on. */
 export interface PendingLogin {
@@ -70,7 +71,7 @@ export interface Login {
   /** Mounts its pages: the consent page at `/interaction/:uid`, `/callback`. */
   routes(app: App, pending: PendingLogins): void;
   /** Says at each refresh what the person may still have by the host config of now; undefined for nothing any more. */
-  reassess(granted: GrantedIdentity): Promise<Reassessment | undefined>;
+  reassess(granted: GrantedIdentity, trace: Trace): Promise<Reassessment | undefined>;
   /** The page for a person whose browser can't be sent back to the client (RFC 6749 section 4.1.2.1). */
   errorPage(problem: PageProblem): Response;
 }

@@ -7,6 +7,7 @@ import { IdentityProviderError, type Memberships } from "./identity-provider.ts"
 import type { IdentityProviders } from "./identity-providers.ts";
 import type { LoginLog } from "./login-log.ts";
 import type { Reassessment as Left } from "./pending-login.ts";
+import type { Trace } from "./request-trace.ts";
 
 export interface ReassessmentOptions {
   readonly hostConfig: () => HostConfig;
@@ -17,6 +18,8 @@ export interface ReassessmentOptions {
 
 /** Seconds that the last known memberships hold while the provider is away (issue "Login"). */
 const MEMBERSHIP_HOLD = 24 * 3600;
+
+const NOT_ANY_MORE = "not_entitled_any_more";
 
 const NO_MEMBERSHIPS: Memberships = { organisations: [], teams: [] };
 
@@ -29,17 +32,17 @@ export class Reassessment {
   }
 
   /** Undefined when nothing is left, which is recorded. Rejects when Redis does. */
-  async of(granted: GrantedIdentity): Promise<Left | undefined> {
+  async of(granted: GrantedIdentity, trace: Trace): Promise<Left | undefined> {
     const { hostConfig, pins } = this.#options;
     const config = hostConfig();
-    const known = await this.#memberships(config, granted);
+    const known = await this.#memberships(config, granted, trace);
     if (known === undefined) return undefined;
     const identity = { ...granted.identity, ...known.memberships };
     // The grant holds what was asked for at the login, and the engine narrows to it.
     const requested = grantableScopes(config, identity);
     const entitlement = await entitlementOf(pins, config, { identity, requested });
     if (entitlement.kind === "none") {
-      this.#refused(granted, `refresh refused: ${entitlement.reason}`);
+      this.#refused(granted, trace, `refresh refused: ${entitlement.reason}`);
       return undefined;
     }
     return { identity, scopes: entitlement.scopes, checkedAt: known.checkedAt };
@@ -48,6 +51,7 @@ export class Reassessment {
   async #memberships(
     config: HostConfig,
     granted: GrantedIdentity,
+    trace: Trace,
   ): Promise<{ memberships: Memberships; checkedAt: number } | undefined> {
     const { identity, membershipToken, checkedAt } = granted;
     // A login from before the lists named organisations brought no token to ask with: its person logs in again for them.
@@ -64,6 +68,7 @@ export class Reassessment {
       if (error.kind === "refused") {
         this.#refused(
           granted,
+          trace,
           `refresh refused: the identity provider no longer answers for them: ${error.message}`,
         );
         return undefined;
@@ -71,12 +76,13 @@ export class Reassessment {
       const isHeld = now - checkedAt <= MEMBERSHIP_HOLD;
       const what = isHeld ? "the last known memberships hold" : "the memberships are no longer known";
       const message = `identity provider away at a refresh, ${what}: ${error.message}`;
-      this.#options.log.write(undefined, { level: "warn", event: "provider_failed", message, identity });
+      this.#options.log.write(trace, { level: "warn", event: "provider_failed", message, identity });
       return { memberships: isHeld ? identity : NO_MEMBERSHIPS, checkedAt };
     }
   }
 
-  #refused({ identity }: GrantedIdentity, message: string): void {
-    this.#options.log.write(undefined, { level: "warn", event: "login_refused", message, identity });
+  #refused({ identity }: GrantedIdentity, trace: Trace, message: string): void {
+    const step = { level: "warn", event: "login_refused", message, reason: NOT_ANY_MORE, identity } as const;
+    this.#options.log.write(trace, step);
   }
 }

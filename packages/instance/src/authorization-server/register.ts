@@ -22,6 +22,9 @@ const REGISTERED = [
 /** Only shown to people, so a bad one is left out rather than the client turned away. */
 const WEB_PAGES = ["client_uri", "logo_uri", "tos_uri", "policy_uri"] as const;
 
+/** Names of metadata that records may repeat when they say what was wrong with a registration. */
+export const METADATA_NAMES: ReadonlySet<string> = new Set([...REGISTERED, ...WEB_PAGES]);
+
 /** What an answer shows of a client, beside the registered metadata (RFC 7591 section 3.2.1, RFC 7592 section 3). */
 const ANSWERED = [
   "client_id",

@@ -5,7 +5,7 @@ export const EXIT_CONFIG = 78;
 export interface ConfigProblem {
   readonly key: string;
   readonly expected: string;
-  /** What was found, quoted; left out for secrets and for absent keys. */
+  /** What was found: quoted where it can't be a secret, else what kind of thing it is. */
   readonly got?: string;
 }
 

@@ -101,8 +101,8 @@ export type HostConfigParse =
   | { readonly ok: true; readonly config: HostConfig }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
 
-/** Fields whose value is a secret: named in a problem, never quoted. */
-const SECRET_FIELDS: ReadonlySet<string> = new Set(["oidc_client_secret", "github_client_secret"]);
+/** A key that may be repeated: it looks like a field's name, mistyped perhaps, and not like a value that slipped into its place. */
+const FIELD_NAME = /^[a-z_]{1,40}$/i;
 
 /** Reads a host config document; every problem is listed at once, unknown keys included. Never throws. */
 export function parseHostConfig(text: string): HostConfigParse {
@@ -157,7 +157,6 @@ function crossFieldProblems(config: HostConfig): ConfigProblem[] {
     problems.push({
       key: "resource_endpoint",
       expected: "must not be a path of the authorization server",
-      got: JSON.stringify(endpoint),
     });
   }
   if (config.identity_provider === "oidc") {
@@ -175,27 +174,32 @@ function crossFieldProblems(config: HostConfig): ConfigProblem[] {
   return problems;
 }
 
+/**
+ * No value of a document is ever quoted: a password stands in URLs, a key in the field of its certificate, an API key among the custom
+ * headers, and what is wrong is wrong in unforeseen ways. The document itself is one GET away for those who may see it.
+ */
 function toProblems(issue: z.core.$ZodIssue, document: unknown): ConfigProblem[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => ({
-      key: [...issue.path, key].join("."),
+      key: [...issue.path, FIELD_NAME.test(key) ? key : "(a key)"].join("."),
       expected: "is not a field of a host config",
     }));
   }
-  const key = issue.path.length === 0 ? "(document)" : issue.path.join(".");
+  // The name of a header, where that is what is wrong, comes last in the path.
+  const path = issue.code === "invalid_key" ? [...issue.path.slice(0, -1), "(a key)"] : issue.path;
+  const key = path.length === 0 ? "(document)" : path.join(".");
   const value = issue.path.reduce<unknown>(
     (node, part) =>
       typeof node === "object" && node !== null ? (node as Record<PropertyKey, unknown>)[part] : undefined,
     document,
   );
   if (value === undefined) return [{ key, expected: `is required (${issue.message})`, got: absent }];
-  const shown = JSON.stringify(value) ?? "";
-  const isSecret = SECRET_FIELDS.has(String(issue.path[0]));
-  return [
-    {
-      key,
-      expected: issue.message,
-      ...(isSecret || issue.path.length === 0 ? {} : { got: shown.slice(0, 120) }),
-    },
-  ];
+  return [{ key, expected: issue.message, got: kindOf(value) }];
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "string") return `a text of ${value.length} characters`;
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }

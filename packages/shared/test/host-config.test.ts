@@ -103,6 +103,31 @@ describe("a host config document", () => {
     expect(JSON.stringify(parseHostConfig('{"github_client_secret": hunter2}'))).not.toContain("hunter2");
   });
 
+  test("nothing of a document is quoted, whatever is wrong with it and wherever a secret slipped in", () => {
+    const secret = fc.stringMatching(/^[A-Za-z0-9]{24}$/).map((text) => `${text}7`);
+    const places: ((text: string) => object)[] = [
+      (text) => ({ target_url: `http://user:${text}@127.0.0.1` }),
+      (text) => ({ target_url: `http://127.0.0.1/?key=${text}` }),
+      (text) => ({ ...open, custom_headers: { "x-key": `${text}\n` } }),
+      (text) => ({ ...open, custom_headers: { [`x-key: ${text}`]: "" } }),
+      (text) => ({ ...open, target_ca_pem: text }),
+      (text) => ({ ...open, certificate: text }),
+      (text) => ({ ...open, resource_endpoint: `/token/${text}`, auth_enabled: true }),
+      (text) => ({ ...open, github_client_secret: [text] }),
+      (text) => ({ ...open, oidc_issuer: `http://${text}@issuer.example` }),
+      (text) => ({ ...open, allowed_addresses: [text] }),
+      (text) => ({ ...open, scope_rules: [{ scope: "a b", tool: text, path: text }] }),
+      (text) => ({ ...open, [text]: text }),
+    ];
+    fc.assert(
+      fc.property(secret, fc.constantFrom(...places), (text, place) => {
+        const parsed = parse(place(text));
+        expect(parsed.ok).toBe(false);
+        expect(JSON.stringify(parsed)).not.toContain(text);
+      }),
+    );
+  });
+
   test("any text is answered", () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (text) => {

@@ -21,6 +21,7 @@ export async function runProcess(start: () => Promise<RunningProcess>): Promise<
     stopping = true;
     if (running) void drainAndExit(running);
   };
+  process.on("uncaughtException", crash);
   process.on("SIGTERM", stop).on("SIGINT", stop);
   process.on("SIGHUP", () => running?.reload?.());
   try {
@@ -30,6 +31,18 @@ export async function runProcess(start: () => Promise<RunningProcess>): Promise<
     process.exit(error instanceof ConfigError ? EXIT_CONFIG : 1);
   }
   if (stopping) await drainAndExit(running);
+}
+
+/**
+ * Node prints an error nobody caught with all its properties, and a store's error has the command it belongs to, values and all. Name,
+ * code and place are what a fault is found by.
+ */
+function crash(error: unknown): void {
+  const { name = "error", stack = "", code } = error as Partial<Error> & { readonly code?: unknown };
+  const frames = stack.split("\n").filter((line) => /^\s+at /.test(line));
+  const what = typeof code === "string" && /^[A-Z0-9_]+$/.test(code) ? `${name} ${code}` : name;
+  process.stderr.write([`crashed: ${what}`, ...frames, ""].join("\n"));
+  process.exit(1);
 }
 
 async function drainAndExit(running: RunningProcess): Promise<void> {

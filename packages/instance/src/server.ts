@@ -137,7 +137,7 @@ export class InstanceServer {
     }
     const { id, addresses } = received;
     if (this.#allowed && !this.#allowed.has(addresses.source.ip)) {
-      this.#refused({ reason: "address_not_allowed" }, { level: "info", ip: addresses.source.ip, conn: id });
+      this.#refused({ reason: "address_not_allowed" }, { level: "warn", ip: addresses.source.ip, conn: id });
       socket.destroy();
       return;
     }

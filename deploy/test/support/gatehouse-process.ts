@@ -18,6 +18,8 @@ export interface ProcessSpec {
   readonly role: string;
   readonly main: string;
   env: Readonly<Record<string, string>>;
+  /** Told everything it writes, to stdout and stderr, as it comes. */
+  readonly onOutput?: ((text: string) => void) | undefined;
 }
 
 /** One real process of Gatehouse: started, watched through its records, killed and started again. */
@@ -83,8 +85,12 @@ export class GatehouseProcess {
       if (this.#child === child) this.#isOver = true;
     };
     child.once("close", markOver).once("error", markOver);
-    child.stdout?.setEncoding("utf8").on("data", (text: string) => this.records.push(text));
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      this.#spec.onOutput?.(text);
+      this.records.push(text);
+    });
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.#spec.onOutput?.(text);
       this.#complaints = (this.#complaints + text).slice(-4096);
     });
     return this.awaitRecord(SERVING, { since, timeoutMs: START_TIMEOUT_MS });

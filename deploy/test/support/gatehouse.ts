@@ -25,7 +25,7 @@ interface HostSpec {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-interface GatehouseSpec {
+export interface GatehouseSpec {
   readonly hosts: readonly HostSpec[];
   /** Where the dispatcher listens, all on one port. Default `127.0.0.1`. */
   readonly addresses?: readonly ("127.0.0.1" | "::1")[];
@@ -34,6 +34,10 @@ interface GatehouseSpec {
   readonly instanceEnv?: Readonly<Record<string, string>>;
   /** Further arguments of redis-server. */
   readonly redisArgs?: string[];
+  /** In the `REDIS_URL` of every process; a Redis that asks for none takes any. */
+  readonly redisPassword?: string;
+  /** Told everything that any of the processes writes. */
+  readonly onOutput?: (text: string) => void;
 }
 
 /** A whole Gatehouse of real processes on loopback, with a Redis and a certificate authority of its own. */
@@ -141,6 +145,7 @@ class RunningGatehouse implements Gatehouse {
     const instance = new GatehouseProcess({
       role: hostname,
       main: builtMain("instance"),
+      onOutput: this.#spec.onOutput,
       env: {
         ...(await this.#commonEnv(`instance-${hostname}`)),
         GATEHOUSE_HOSTNAME: hostname,
@@ -176,6 +181,7 @@ class RunningGatehouse implements Gatehouse {
     this.#dispatcher = new GatehouseProcess({
       role: "dispatcher",
       main: builtMain("dispatcher"),
+      onOutput: this.#spec.onOutput,
       env: {
         ...(await this.#commonEnv("dispatcher")),
         GATEHOUSE_DISPATCHER_LISTEN: listen.join(","),
@@ -188,10 +194,12 @@ class RunningGatehouse implements Gatehouse {
   }
 
   async #commonEnv(name: string): Promise<Record<string, string>> {
+    const { url } = this.redis;
+    const { redisPassword } = this.#spec;
     const stateDirectory = join(this.#directory, name);
     await mkdir(stateDirectory, { mode: 0o700 });
     return {
-      REDIS_URL: this.redis.url,
+      REDIS_URL: redisPassword === undefined ? url : `${url}?username=default&password=${redisPassword}`,
       GATEHOUSE_SECRET_KEY: this.#secretKey,
       GATEHOUSE_STATE_DIR: stateDirectory,
       // A test that ends doesn't wait for what it left open.

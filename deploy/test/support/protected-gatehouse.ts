@@ -1,5 +1,5 @@
 import { startGitHub, type StandInGitHub } from "@gatehouse/testbed/github";
-import { startGatehouse, type Gatehouse } from "./gatehouse.ts";
+import { startGatehouse, type Gatehouse, type GatehouseSpec } from "./gatehouse.ts";
 import { openLoopbackFetch, type LoopbackFetch } from "./loopback-fetch.ts";
 import { ScriptedBrowser, type Page } from "./scripted-browser.ts";
 
@@ -25,9 +25,12 @@ export class ProtectedGatehouse {
     this.#loopback = openLoopbackFetch(gatehouse.caPem);
   }
 
-  static async start(hosts: readonly ProtectedHostSpec[]): Promise<ProtectedGatehouse> {
+  static async start(
+    hosts: readonly ProtectedHostSpec[],
+    spec: Omit<GatehouseSpec, "hosts"> = {},
+  ): Promise<ProtectedGatehouse> {
     // The callback URLs of the app at GitHub hold the public port, so that comes first.
-    const gatehouse = await startGatehouse({ hosts: [] });
+    const gatehouse = await startGatehouse({ ...spec, hosts: [] });
     const [callbackUrl = "", ...others] = hosts.map(
       ({ hostname }) => `https://${hostname}:${gatehouse.port}/callback`,
     );

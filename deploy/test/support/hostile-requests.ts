@@ -49,10 +49,6 @@ const QUERY: readonly Part[] = ["q", "access_token", "code", "state", "token", "
   (name) => (plant) => `${name}=${plant(`query ${name}`)}`,
 );
 
-const AT =
-  (path: string): Part =>
-  () =>
-    path;
 const PATHS =
   "/mcp /hello /stream /cut /reset /nonsense /bad-header /trailers /ws /ws-refused /register /authorize /callback /token /revoke " +
   "/introspect /interaction/ /a\\b /a/../b * /.well-known/oauth-authorization-server /.well-known/openid-x";

@@ -28,8 +28,8 @@ export class WirePeer {
   }
 
   /** Sends octets and hangs up when nothing happens any more; returns what was answered. */
-  async say(hostname: string, text: string): Promise<string> {
-    const socket = await this.secure(hostname);
+  async say(hostname: string, text: string, options: ConnectionOptions = {}): Promise<string> {
+    const socket = await this.secure(hostname, options);
     let answer = "";
     socket.on("data", (chunk: Buffer) => (answer += chunk.toString("latin1")));
     socket.setTimeout(PATIENCE_MS, () => socket.destroy());

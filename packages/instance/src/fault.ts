@@ -18,7 +18,7 @@ export function faultOf(error: unknown): string {
   const code = "code" in error && typeof error.code === "string" && CODE.test(error.code) ? error.code : "";
   const words = STORE_WORDS.exec(message)?.[0] ?? "";
   const kind = [name, code, words].filter((word) => word !== "").join(" ");
-  const places = placesOf(stack.slice(stack.lastIndexOf(message) + message.length));
+  const places = placesOf(stack.slice(stack.indexOf(message) + message.length));
   return places.length === 0 ? kind : `${kind} at ${places.join(" < ")}`;
 }
 

@@ -135,6 +135,8 @@ class Upgrade {
     socket.once("close", () => {
       this.#onPeerClose();
     });
+    // Nobody reads until the upstream has answered, and a socket that isn't read does not tell that its peer has left.
+    socket.on("readable", this.#onReadable).once("end", this.#onEarlyEnd);
   }
 
   get context(): ForwardContext {
@@ -143,6 +145,19 @@ class Upgrade {
 
   get isOpen(): boolean {
     return this.#upstream !== undefined;
+  }
+
+  /** What comes early stays for the upstream; only an end is taken. */
+  readonly #onReadable = (): void => {
+    if (this.#socket.readableLength === 0) this.#socket.read();
+  };
+
+  readonly #onEarlyEnd = (): void => {
+    this.#socket.destroy();
+  };
+
+  #stopWatching(): void {
+    this.#socket.off("readable", this.#onReadable).off("end", this.#onEarlyEnd);
   }
 
   /** Called with http-proxy-3's own request before it is sent. */
@@ -173,6 +188,7 @@ class Upgrade {
     const { writer, access, context } = this.#options;
     // After the upgrade, or in the middle of another answer, the ends of the two connections say all there is to say.
     if (this.#upstream !== undefined || writer.hasStarted) return;
+    this.#stopWatching();
     const kind = upstreamErrorKind(error);
     // Unless it was taken down from here, and that is why it failed.
     access.reason ??= kind;
@@ -196,6 +212,7 @@ class Upgrade {
   /** Both sides are open: whichever closes takes the other down, which http-proxy-3 leaves to the good will of both. */
   #join(upstream: Socket): void {
     const socket = this.#socket;
+    this.#stopWatching();
     const { access } = this.#options;
     this.#upstream = upstream;
     access.status = 101;
@@ -220,6 +237,7 @@ class Upgrade {
 
   /** The upstream answered without upgrading: passed on like any response, and the connection ends. */
   #relay(response: IncomingMessage): void {
+    this.#stopWatching();
     const { writer, access } = this.#options;
     const status = response.statusCode ?? 0;
     const head = readResponseFields(response.rawHeaders, !isBodiless(status));

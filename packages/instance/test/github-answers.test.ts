@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
 import { GitHub } from "../src/authorization-server/github.ts";
 
 type Answer = (response: ServerResponse) => void;
@@ -131,3 +132,31 @@ function endless(response: ServerResponse): void {
   response.on("drain", write);
   write();
 }
+
+test("nothing of an answer is in the error, not even where it can't be sent back as a header", async () => {
+  const secret = fc.stringMatching(/^[a-z0-9]{24}$/).map((text) => `${text}7`);
+  const places: ((text: string) => Record<string, Answer>)[] = [
+    (text) => ({ token: json(200, { access_token: `${text}\n${text}`, token_type: "bearer" }) }),
+    (text) => ({ token: json(200, { access_token: `${text}\u2713`, token_type: "bearer" }) }),
+    (text) => ({ token: json(200, { error: text, error_description: text, error_uri: text }) }),
+    (text) => ({ token: json(404, { error: `x ${text}` }, { "x-request": text }) }),
+    (text) => ({ token: (response) => response.end(text) }),
+    (text) => ({ token: (response) => response.socket?.end(`HTTP/1.1 2 ${text}\r\nA ${text}: 1\r\n\r\n`) }),
+    (text) => ({ user: json(200, { id: text, login: `${text} ${text}` }) }),
+    (text) => ({ user: json(401, { message: text }) }),
+  ];
+  await fc.assert(
+    fc.asyncProperty(secret, fc.constantFrom(...places), async (text, place) => {
+      const { token = answers["/login/oauth/access_token"], user = answers["/user"] } = place(text);
+      answers = {
+        ...answers,
+        ...(token && { "/login/oauth/access_token": token }),
+        ...(user && { "/user": user }),
+      };
+      const error: unknown = await finish().catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ name: "IdentityProviderError" });
+      expect(String(error)).not.toContain(text.slice(0, 8));
+    }),
+    { numRuns: 60 },
+  );
+});

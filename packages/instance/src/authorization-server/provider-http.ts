@@ -70,9 +70,14 @@ function unavailable(message: string, cause?: unknown): IdentityProviderError {
   return new IdentityProviderError("unavailable", message, { cause });
 }
 
-/** `fetch failed` says nothing; its cause does. */
+/**
+ * `fetch failed` says nothing; the code of its cause does. Messages are not repeated: a header that can't be sent is quoted in them, and
+ * that is where the credentials are.
+ */
 function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof Error)) return "no error";
   const { cause } = error;
-  return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message;
+  const last = cause instanceof Error ? cause : error;
+  const { code } = last as NodeJS.ErrnoException;
+  return typeof code === "string" ? code : last.name;
 }

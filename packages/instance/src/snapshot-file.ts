@@ -45,7 +45,8 @@ export class SnapshotFile {
       const text = sealed === undefined ? undefined : this.#keys.open(this.#name, sealed)?.toString();
       return text === undefined ? undefined : toSnapshot(JSON.parse(text));
     } catch (error) {
-      this.#problem = (error as Error).message;
+      // A parser quotes what it read, and this holds the secrets of the host config.
+      this.#problem = error instanceof SyntaxError ? "it is not JSON" : (error as Error).message;
       return undefined;
     }
   }

@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
-import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
+import { closeRedis, openRedis, storeErrorText } from "@gatehouse/shared/redis-connection";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
 import type { Readiness } from "./admission.ts";
 import { AuthorizationServer } from "./authorization-server/authorization-server.ts";
@@ -150,7 +150,7 @@ export class Authorization {
       this.#options.onReady(protection);
     } catch (error) {
       if (this.#state === "closed") return;
-      this.#failure = `the authorization server can't be opened: ${(error as Error).message}`;
+      this.#failure = `the authorization server can't be opened: ${storeErrorText(error)}`;
       this.#report(this.#failure);
       this.#retry = setTimeout(() => this.#open(), RETRY_MS);
     }

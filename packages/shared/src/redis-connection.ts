@@ -72,6 +72,19 @@ export async function closeRedis(redis: Redis): Promise<void> {
   await isEnded;
 }
 
+/** A reply's own words end where it begins to quote. */
+const REPLY = /^[A-Z]+(?: [A-Za-z -]*)?/;
+
+/**
+ * Returns what a record may say of a store's error. Servers quote the arguments of a command that they don't know, so that one which is
+ * too old, or no Redis, would say the password of `AUTH` back to us.
+ */
+export function storeErrorText(error: unknown): string {
+  if (!(error instanceof Error)) return "no error";
+  if (error.name !== "ReplyError") return error.message;
+  return REPLY.exec(error.message)?.[0].trim() ?? error.name;
+}
+
 /**
  * Reads `redis://[user:password@]host[:port][/db]`, the same with `rediss:` for TLS, or `unix:///path` with `db`, `username`
  * and `password` as query parameters (a URL without a host has no place for them). Undefined for anything else. Never throws.

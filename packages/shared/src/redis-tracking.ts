@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import { closeRedis, openRedis } from "./redis-connection.ts";
+import { closeRedis, openRedis, storeErrorText } from "./redis-connection.ts";
 
 /** Where Redis publishes the invalidations that are redirected to a subscriber. */
 const INVALIDATION_CHANNEL = "__redis__:invalidate";
@@ -54,7 +54,7 @@ export class TrackedKeys {
     this.#options = options;
     const { url, clientName } = options;
     const onError = (error: Error): void => {
-      this.#lastError = error.message;
+      this.#lastError = storeErrorText(error);
     };
     this.redis = openRedis({ url, clientName, onError, isLazy: true });
     this.#subscriber = openRedis({
@@ -142,7 +142,7 @@ export class TrackedKeys {
   }
 
   #refused(error: unknown): void {
-    this.#lastError = error instanceof Error ? error.message : String(error);
+    this.#lastError = storeErrorText(error);
     this.#lose();
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => {

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import type { Redis } from "ioredis";
@@ -158,4 +160,31 @@ test("closing is quick and silences every callback, also with a frozen server", 
   expect(performance.now() - start).toBeLessThan(1_500);
   expect(told).toEqual(["armed"]);
   expect(tracked.armed).toBe(false);
+});
+
+test("a server that quotes what it does not know, the password with it, is not quoted in turn", async () => {
+  const old = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.on("data", (command) => {
+      const quoted = command.toString().replaceAll(/\r\n/g, " ");
+      socket.write(`-ERR unknown command \`AUTH\`, with args beginning with: ${quoted}\r\n`.repeat(8));
+    });
+  });
+  old.listen(0, "127.0.0.1");
+  await once(old, "listening");
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const lost = new TrackedKeys({
+    url: `redis://gate:hunter2hunter2@127.0.0.1:${(old.address() as AddressInfo).port}`,
+    clientName: "test",
+    prefixes: ["route:"],
+    onArmed: () => undefined,
+    onInvalidated: () => undefined,
+    onLost: resolve,
+  });
+  lost.start();
+  const reason = await promise;
+  await lost.close();
+  old.close();
+  expect(reason).toContain("unknown command");
+  expect(reason).not.toContain("hunter2");
 });

@@ -140,7 +140,8 @@ describe("who ended it", () => {
       "zz\r\n",
       { status: 499, ended_by: "peer" },
     ],
-  ])("%s", async (_what, line, fields, body, expected) => {
+  ])("%s", async (_what, ...row) => {
+    const [line, fields, body, expected] = row;
     const upstream = await startRawUpstream(() => undefined);
     cleanups.push(upstream.close);
     const at = await front(upstream.url, { limits: { maxBodyBytes: 10, bodyIdleTimeoutMs: 50 } });

@@ -457,3 +457,20 @@ describe("a stream", () => {
     await bed.recordOf(OPEN, async () => await bed.gatehouse.configure(OPEN, config), /host config in force/);
   });
 });
+
+test("the end of the processes, and what it ends", async () => {
+  const { dispatcher } = bed.gatehouse;
+  const instance = bed.process(OPEN);
+  const stream = await openStream(bed.gatehouse, { hostname: OPEN, path: "/endless" });
+  stream.resume();
+  await instance.stop();
+  for (const line of [
+    /● \[INFO\] instance stopping: 1 s for what runs/,
+    /✓ 200 GET \/endless \(\d+ms\) stream ended by gateway, \d+ chunks? stopping$/m,
+    /● \[INFO\] instance stopped/,
+  ])
+    await instance.awaitRecord(line);
+  await dispatcher.stop();
+  for (const line of [/\] no new connections; \d+ open ones? may go on/, /● \[INFO\] dispatcher stopped/])
+    await dispatcher.awaitRecord(line);
+});

@@ -144,7 +144,12 @@ export class RecordWriter implements RecordLog {
   }
 
   #push(lane: Lane, record: LogRecord): void {
-    this.#lose(lane, lane.queue.push(record));
+    try {
+      this.#lose(lane, lane.queue.push(record));
+    } catch {
+      // A record that can't be put into the sink's form is a lost one, and never the trouble of the code that wrote it.
+      this.#lose(lane, 1);
+    }
     this.#schedule(lane);
   }
 

@@ -2,6 +2,8 @@ import { once } from "node:events";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { openSync } from "node:fs";
+import { ConsoleSink } from "../src/console-sink.ts";
 import type { LogRecord } from "../src/log-record.ts";
 import { RecordWriter, type RecordSink } from "../src/record-log.ts";
 import { ListBatch } from "./support/records.ts";
@@ -100,6 +102,20 @@ describe("the record writer", () => {
       "kept",
     ]);
   });
+});
+
+test("a record that has no form for a sink is lost and counted, and throws nothing at its writer", async () => {
+  const sink = new HeldSink();
+  sink.release();
+  const console = new ConsoleSink(openSync("/dev/null", "w"));
+  const log = new RecordWriter({ level: "info", component: "dispatcher", sinks: [console, sink] });
+  log.write({ ...record("timeless"), time: Number.NaN });
+  log.write(record("next"));
+  await log.flush(5000);
+  expect(log.lanes.map(({ written, lost }) => [written, lost])).toEqual([
+    [2, 1],
+    [2, 0],
+  ]);
 });
 
 describe("the console", () => {

@@ -106,8 +106,13 @@ export class AccessRecord {
     });
   }
 
-  /** The line of a request has no place for who ended it, and for a stream that is the question. */
-  #streamEnd(): string {
+  /**
+   * The line of a request has no place for who ended it, and for a stream that is the question; but for the answer to a call, which
+   * happens to come as a stream and ends when it is complete.
+   */
+  #streamEnd(): string | undefined {
+    const isAnswer = this.#options.method === "POST" && this.endedBy === "upstream";
+    if (isAnswer && this.reason === undefined) return undefined;
     return `stream ended by ${this.endedBy}, ${this.#chunks} ${this.#chunks === 1 ? "chunk" : "chunks"}`;
   }
 

@@ -99,6 +99,16 @@ describe("an event stream", () => {
     },
   );
 
+  test("that answers a call is recorded like any answer when it ends by itself", async () => {
+    const front = await serve((_request, response) => {
+      response.writeHead(200, EVENT_STREAM);
+      response.end("data: 1\n\n");
+    });
+    await ask(front.h1Port, { method: "POST", path: "/mcp" });
+    const { message, chunks, ended_by: endedBy } = await front.ended();
+    expect([message, chunks, endedBy]).toEqual([undefined, 1, "upstream"]);
+  });
+
   test("is recorded: its start, chunks 1 and 2, and its end; every chunk at debug", async () => {
     const streams = async (isDebug: boolean): Promise<string[]> => {
       const front = await serve(

@@ -1,9 +1,10 @@
-import { parseRedisUrl } from "@gatehouse/shared/redis-connection";
+import { parseRedisUrl } from "@gatehouse/shared/redis-url";
 
 /** What redis-cli needs to reach the server of a URL; undefined when the URL can't be read. */
 export function cliArguments(url: string): { args: string[]; password: string | undefined } | undefined {
   const place = parseRedisUrl(url);
-  if (place === undefined) return undefined;
+  // redis-cli knows no Sentinels; the server itself has to be named.
+  if (place === undefined || place.sentinels !== undefined) return undefined;
   const args =
     place.path === undefined ? ["-h", place.host ?? "", "-p", String(place.port)] : ["-s", place.path];
   if (place.db) args.push("-n", String(place.db));

@@ -22,4 +22,5 @@ test("a URL becomes redis-cli's options, and the password stays off the command 
     password: "s@cret",
   });
   expect(cliArguments("http://127.0.0.1")).toBeUndefined();
+  expect(cliArguments("redis+sentinel://10.0.0.7/main")).toBeUndefined();
 });

@@ -1,6 +1,6 @@
-import { createServer, type AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { Redis } from "ioredis";
+import { freePorts } from "./free-ports.ts";
 import { startPrivateRedis, type PrivateRedis } from "./private-redis.ts";
 
 const SLOTS = 16_384;
@@ -63,12 +63,4 @@ async function join(clients: readonly Redis[], ports: readonly number[]): Promis
       await delay(50);
     }
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const holders = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(holders.map((holder) => new Promise((resolve) => holder.once("listening", resolve))));
-  const ports = holders.map((holder) => (holder.address() as AddressInfo).port);
-  await Promise.all(holders.map((holder) => new Promise((resolve) => holder.close(resolve))));
-  return ports;
 }

@@ -34,6 +34,8 @@ export interface GatehouseSpec {
   readonly instanceEnv?: Readonly<Record<string, string>>;
   /** Further arguments of redis-server. */
   readonly redisArgs?: string[];
+  /** Redis that is there already, instead of a private one; `store` is connected to it as well. */
+  readonly redisUrl?: string;
   /** In the `REDIS_URL` of every process; a Redis that asks for none takes any. */
   readonly redisPassword?: string;
   /** Told everything that any of the processes writes. */
@@ -111,6 +113,10 @@ class RunningGatehouse implements Gatehouse {
     return started(this.#redis);
   }
 
+  get #redisUrl(): string {
+    return this.#spec.redisUrl ?? this.redis.url;
+  }
+
   get store(): Redis {
     return started(this.#store);
   }
@@ -126,10 +132,10 @@ class RunningGatehouse implements Gatehouse {
   }
 
   async start(): Promise<void> {
-    const { hosts, redisArgs = [] } = this.#spec;
+    const { hosts, redisArgs = [], redisUrl } = this.#spec;
     this.#authority = await createCertificateAuthority(join(this.#directory, "ca"));
-    this.#redis = await startPrivateRedis({ args: redisArgs });
-    this.#store = openRedis({ url: this.#redis.url, clientName: "test" });
+    if (redisUrl === undefined) this.#redis = await startPrivateRedis({ args: redisArgs });
+    this.#store = openRedis({ url: this.#redisUrl, clientName: "test" });
     await once(this.#store, "ready");
     await this.#startDispatcher();
     await Promise.all(hosts.map((host) => this.addHost(host)));
@@ -194,7 +200,7 @@ class RunningGatehouse implements Gatehouse {
   }
 
   async #commonEnv(name: string): Promise<Record<string, string>> {
-    const { url } = this.redis;
+    const url = this.#redisUrl;
     const { redisPassword } = this.#spec;
     const stateDirectory = join(this.#directory, name);
     await mkdir(stateDirectory, { mode: 0o700 });

@@ -2,14 +2,14 @@ import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
 import { LEVELS, type Level } from "./log-record.ts";
 import { integerOption, optional, textOption, wordOption, type Option } from "./read-config.ts";
 import { isRecordRedisUrl } from "./record-redis.ts";
-import { parseRedisUrl } from "./redis-connection.ts";
+import { parseRedisUrl, REDIS_URL_FORMS } from "./redis-url.ts";
 
 /** Options that mean the same in every process, so that one env file can serve several. */
 
 export const redisUrlOption: Option<string> = textOption({
   env: "REDIS_URL",
   describe: "Where routes, host configs and the records of OAuth are kept. The password is part of the URL.",
-  expected: "a URL such as redis://, rediss:// or unix:///path",
+  expected: `a URL: ${REDIS_URL_FORMS}`,
   fallback: "redis://127.0.0.1:6379",
   secret: true,
   parse: (text) => (parseRedisUrl(text) === undefined ? undefined : text),

@@ -1,5 +1,6 @@
 import { Cluster } from "ioredis";
-import { closeRedis, openRedis, parseRedisUrl, type RedisConnectionOptions } from "./redis-connection.ts";
+import { closeRedis, openRedis, type RedisConnectionOptions } from "./redis-connection.ts";
+import { parseRedisUrl } from "./redis-url.ts";
 import type { RecordRedis } from "./record-segments.ts";
 
 const CLUSTER_SCHEME = /^(rediss?)\+cluster:\/\//;

@@ -1,4 +1,5 @@
-import { Redis, type RedisOptions } from "ioredis";
+import { Redis } from "ioredis";
+import { parseRedisUrl, REDIS_URL_FORMS } from "./redis-url.ts";
 
 /** From the first packet to an open socket; a host that drops packets would otherwise hold an attempt for two minutes. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -16,7 +17,7 @@ const MAX_RECONNECT_DELAY_MS = 1_000;
 const DISCONNECT_TIMEOUT_MS = 200;
 
 export interface RedisConnectionOptions {
-  /** `redis://`, `rediss://` (TLS, verified) or `unix:///path`; see {@link parseRedisUrl}. */
+  /** `redis://`, `rediss://` (TLS, verified), `unix:///path` or `redis+sentinel://`; see {@link parseRedisUrl}. */
   readonly url: string;
   /** Shown by `CLIENT LIST`; no spaces. */
   readonly clientName: string;
@@ -37,7 +38,7 @@ export interface RedisConnectionOptions {
 export function openRedis(options: RedisConnectionOptions): Redis {
   const place = parseRedisUrl(options.url);
   // The text is not quoted: it may hold the password.
-  if (place === undefined) throw new TypeError("a Redis URL is redis://, rediss:// or unix:///path");
+  if (place === undefined) throw new TypeError(`a Redis URL is ${REDIS_URL_FORMS}`);
   const redis = new Redis({
     ...place,
     protocol: options.protocol ?? 3,
@@ -83,54 +84,6 @@ export function storeErrorText(error: unknown): string {
   if (!(error instanceof Error)) return "no error";
   if (error.name !== "ReplyError") return error.message;
   return REPLY.exec(error.message)?.[0].trim() ?? error.name;
-}
-
-/**
- * Reads `redis://[user:password@]host[:port][/db]`, the same with `rediss:` for TLS, or `unix:///path` with `db`, `username`
- * and `password` as query parameters (a URL without a host has no place for them). Undefined for anything else. Never throws.
- */
-export function parseRedisUrl(text: string): RedisOptions | undefined {
-  const url = URL.parse(text);
-  if (url === null) return undefined;
-  try {
-    if (url.protocol === "unix:") return unixPlace(url);
-    return url.protocol === "redis:" || url.protocol === "rediss:" ? tcpPlace(url) : undefined;
-  } catch {
-    return undefined; // a percent sign that is no escape
-  }
-}
-
-function tcpPlace(url: URL): RedisOptions | undefined {
-  const db = databaseNumber(url.pathname.slice(1));
-  if (url.hostname === "" || db === undefined) return undefined;
-  return {
-    ...credentials(decodeURIComponent(url.username), decodeURIComponent(url.password)),
-    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
-    port: url.port === "" ? 6379 : Number(url.port),
-    db,
-    ...(url.protocol === "rediss:" ? { tls: {} } : {}),
-  };
-}
-
-function unixPlace(url: URL): RedisOptions | undefined {
-  const path = decodeURIComponent(url.pathname);
-  const db = databaseNumber(url.searchParams.get("db") ?? "");
-  if (url.hostname !== "" || !path.startsWith("/") || path === "/" || db === undefined) return undefined;
-  const { searchParams } = url;
-  return {
-    ...credentials(searchParams.get("username") ?? "", searchParams.get("password") ?? ""),
-    path,
-    db,
-  };
-}
-
-function credentials(username: string, password: string): RedisOptions {
-  return { ...(username === "" ? {} : { username }), ...(password === "" ? {} : { password }) };
-}
-
-function databaseNumber(text: string): number | undefined {
-  if (text === "") return 0;
-  return /^\d{1,4}$/.test(text) ? Number(text) : undefined;
 }
 
 /** Half of the delay is random, so that many processes do not come back to a restarted server in one instant. */

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { RecordSink } from "./record-log.ts";
 import { closeRecordRedis, openRecordRedis } from "./record-redis.ts";
+import { storeErrorText } from "./redis-connection.ts";
 import type { RecordBounds, RecordRedis } from "./record-segments.ts";
 import { RecordStore } from "./record-store.ts";
 import { StoredBatch } from "./stored-batch.ts";
@@ -35,11 +36,16 @@ export class RedisSink implements RecordSink<StoredBatch> {
   }
 
   async write(batch: StoredBatch): Promise<void> {
-    await this.#connected();
-    // The same batch under the same number: one whose answer was lost must not be stored twice.
-    if (batch !== this.#batch) this.#number += 1;
-    this.#batch = batch;
-    await this.#store.append(this.#number, batch);
+    try {
+      await this.#connected();
+      // The same batch under the same number: one whose answer was lost must not be stored twice.
+      if (batch !== this.#batch) this.#number += 1;
+      this.#batch = batch;
+      await this.#store.append(this.#number, batch);
+    } catch (cause) {
+      // It will be said on the console.
+      throw new Error(storeErrorText(cause), { cause });
+    }
     if (this.#isTrimmed) return;
     // The bound may be smaller than the one that the former process had.
     this.#isTrimmed = true;
@@ -49,12 +55,7 @@ export class RedisSink implements RecordSink<StoredBatch> {
   /** A connection that is being made, at the start above all, is waited for; what keeps it from being made is the reason to give. */
   async #connected(): Promise<void> {
     if (this.#redis.status === "ready") return;
-    await once(this.#redis, "ready", { signal: AbortSignal.timeout(CONNECT_WAIT_MS) }).catch(
-      (cause: unknown) => {
-        if (!(cause instanceof Error) || cause.name !== "AbortError") throw cause;
-        throw new Error(`no connection within ${CONNECT_WAIT_MS} ms`, { cause });
-      },
-    );
+    await once(this.#redis, "ready", { signal: AbortSignal.timeout(CONNECT_WAIT_MS) });
   }
 
   async close(): Promise<void> {

@@ -41,8 +41,9 @@ export class TrackedKeys {
   readonly #subscriber: Redis;
   readonly #options: TrackedKeysOptions;
   #state: TrackingState = "starting";
-  /** Client id of the subscriber, once it listens. */
+  /** Client id of the subscriber, and the server it is at, once it listens. */
   #subscriberId: number | undefined;
+  #subscriberServer = "";
   /** Counts arming attempts and losses: an answer that belongs to an earlier one is ignored. */
   #epoch = 0;
   #lastError = "";
@@ -108,10 +109,11 @@ export class TrackedKeys {
   async #subscribe(): Promise<void> {
     try {
       // The id has to be asked for first: a RESP2 subscriber may not.
-      const id = await this.#subscriber.client("ID");
+      const [id, server] = await Promise.all([this.#subscriber.client("ID"), runId(this.#subscriber)]);
       await this.#subscriber.subscribe(INVALIDATION_CHANNEL);
       if (this.#subscriber.status !== "ready") return;
       this.#subscriberId = id;
+      this.#subscriberServer = server;
     } catch (error) {
       this.#refused(error);
       return;
@@ -125,6 +127,12 @@ export class TrackedKeys {
     if (id === undefined || this.redis.status !== "ready" || this.#state === "closed") return;
     const epoch = ++this.#epoch;
     try {
+      const server = await runId(this.redis);
+      // In the middle of a failover each may have found another server, where the id would be a stranger's.
+      if (server !== this.#subscriberServer) {
+        this.#subscriber.disconnect(true);
+        return;
+      }
       const prefixes = this.#options.prefixes.flatMap((prefix) => ["PREFIX", prefix]);
       // Tracking that still points at a former subscriber can't be changed, only ended.
       const [, armed] = await Promise.all([
@@ -166,4 +174,9 @@ export class TrackedKeys {
     if (!Array.isArray(keys)) this.#options.onInvalidated("all");
     else this.#options.onInvalidated(keys.map(String));
   }
+}
+
+/** What tells one run of one server from every other. */
+async function runId(redis: Redis): Promise<string> {
+  return /^run_id:(\w+)/m.exec(await redis.info("server"))?.[1] ?? "";
 }

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import type { Redis } from "ioredis";
-import { closeRedis, openRedis, parseRedisUrl } from "../src/redis-connection.ts";
+import { closeRedis, openRedis } from "../src/redis-connection.ts";
+import { parseRedisUrl } from "../src/redis-url.ts";
 import { until } from "./support/until.ts";
 
 describe("a Redis URL", () => {
@@ -34,6 +35,27 @@ describe("a Redis URL", () => {
     });
   });
 
+  test("names Sentinels and what they call the server", () => {
+    expect(
+      parseRedisUrl("redis+sentinel://gate:p%40ss@10.0.0.7,[fd00::7]:26380/main/3?sentinel_password=x"),
+    ).toEqual({
+      username: "gate",
+      password: "p@ss",
+      sentinelPassword: "x",
+      sentinels: [
+        { host: "10.0.0.7", port: 26_379 },
+        { host: "fd00::7", port: 26_380 },
+      ],
+      name: "main",
+      db: 3,
+      failoverDetector: true,
+    });
+    expect(parseRedisUrl("rediss+sentinel://a.example/main")).toMatchObject({
+      tls: {},
+      enableTLSForSentinelMode: true,
+    });
+  });
+
   test("of any other kind is refused", () => {
     const refused = [
       "",
@@ -46,6 +68,13 @@ describe("a Redis URL", () => {
       "unix://host/run/redis.sock",
       "unix:///run/redis.sock?db=x",
       "redis://%zz@h",
+      "redis+sentinel://",
+      "redis+sentinel://h",
+      "redis+sentinel://h/",
+      "redis+sentinel://h,/main",
+      "redis+sentinel://h/main/x",
+      "redis+sentinel://h/main/0/more",
+      "redis+sentinel://%zz@h/main",
     ];
     for (const text of refused) expect([text, parseRedisUrl(text)]).toEqual([text, undefined]);
     expect(() => openRedis({ url: "http://:hunter2@h", clientName: "test" })).toThrow(TypeError);

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { healthAnswer, openAdminServer, type AdminServer } from "@gatehouse/shared/admin-server";
 import { ConfigError, type ConfigProblem } from "@gatehouse/shared/config-error";
+import type { HostConfig } from "@gatehouse/shared/host-config";
 import {
   formatListenAddress,
   inheritedListeners,
@@ -11,9 +12,16 @@ import type { RunningProcess } from "@gatehouse/shared/process-lifecycle";
 import { readConfig, type Environment } from "@gatehouse/shared/read-config";
 import { openRecords } from "@gatehouse/shared/process-records";
 import type { RecordSink, RecordWriter } from "@gatehouse/shared/record-log";
-import { certificateKey, hostConfigKey, routeKey, signingKeyKey } from "@gatehouse/shared/redis-keys";
+import {
+  acmeChallengeKey,
+  certificateKey,
+  hostConfigKey,
+  routeKey,
+  signingKeyKey,
+} from "@gatehouse/shared/redis-keys";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import { Telemetry } from "@gatehouse/shared/telemetry";
+import { LiveChallenge } from "./acme/live-challenge.ts";
 import { Authorization } from "./authorization.ts";
 import type { DocumentFetcherOptions } from "./authorization-server/document-fetch.ts";
 import { instanceOptions, type InstanceConfig } from "./config.ts";
@@ -64,6 +72,7 @@ export class Instance implements RunningProcess {
   readonly #telemetry: Telemetry;
   readonly #forwarder: Forwarder;
   readonly #certificate: LiveCertificate;
+  readonly #challenge: LiveChallenge;
   readonly #authorization: Authorization;
   readonly #hostConfig: LiveHostConfig;
   readonly #server: InstanceServer;
@@ -104,6 +113,7 @@ export class Instance implements RunningProcess {
     this.#telemetry = telemetry;
     this.#forwarder = new Forwarder({ hostname, log: counted, limits: config });
     this.#certificate = new LiveCertificate({ hostname, keys, log, files: certificateFiles(config) });
+    this.#challenge = new LiveChallenge(hostname);
     this.#authorization = new Authorization({
       ...config,
       sealing: keys,
@@ -121,16 +131,10 @@ export class Instance implements RunningProcess {
       forwarder: this.#forwarder,
       authorization: this.#authorization,
       tlsContext: () => this.#certificate.tlsContext(),
+      challenge: this.#challenge,
       http: config,
     });
-    this.#hostConfig = new LiveHostConfig({
-      hostname,
-      log,
-      apply: (hostConfig) => {
-        this.#server.configure(hostConfig);
-        if (hostConfig) this.#certificate.configure(hostConfig.certificate);
-      },
-    });
+    this.#hostConfig = new LiveHostConfig({ hostname, log, apply: (hostConfig) => this.#apply(hostConfig) });
     this.#snapshotFile =
       config.stateDir === undefined ? undefined : new SnapshotFile(config.stateDir, hostname, keys);
     this.#followed = this.#follow(config);
@@ -145,9 +149,16 @@ export class Instance implements RunningProcess {
         [certificateKey(hostname), (value) => this.#told({ certificate: value })],
         [routeKey(hostname), (value) => this.#told({ route: value })],
         [signingKeyKey(hostname), (value) => this.#told({ signingKeys: value })],
+        [acmeChallengeKey(hostname), (value) => this.#challenge.told(value)],
         [hostConfigKey(hostname), (value) => this.#told({ hostConfig: value })],
       ]),
     });
+  }
+
+  /** @throws {Error} when the config names an authority that can't be used */
+  #apply(hostConfig: HostConfig | undefined): void {
+    this.#server.configure(hostConfig);
+    if (hostConfig) this.#certificate.configure(hostConfig.certificate);
   }
 
   /** Where connections are accepted, as an operator writes it. */

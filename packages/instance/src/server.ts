@@ -5,6 +5,7 @@ import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { listen, type ListenAddress } from "@gatehouse/shared/listen-address";
 import type { LogRecord, RecordLog } from "@gatehouse/shared/log-record";
+import type { LiveChallenge } from "./acme/live-challenge.ts";
 import type { Authorization, Protection } from "./authorization.ts";
 import type { Forwarder } from "./forward.ts";
 import { HttpServers, type HttpLimits } from "./http-servers.ts";
@@ -20,6 +21,8 @@ export interface InstanceServerOptions {
   readonly authorization: Pick<Authorization, "configure">;
   /** Certificate, key and ticket keys; asked before each handshake. */
   readonly tlsContext: () => SecureContextOptions;
+  /** Answers an authority that checks the hostname. */
+  readonly challenge: Pick<LiveChallenge, "contextFor" | "isPending">;
   readonly publicPort: number;
   /** Senders whose PROXY header is believed. */
   readonly proxyFrom: AddressList;
@@ -28,6 +31,13 @@ export interface InstanceServerOptions {
   readonly handshakeTimeoutMs: number;
   readonly http: HttpLimits;
   readonly metrics: Pick<InstanceMetrics, "countHandshake">;
+}
+
+interface Secured {
+  readonly id: string;
+  readonly addresses: AddressPair;
+  /** The peer's address may not connect, but an authority's check may. */
+  readonly isChallengeOnly: boolean;
 }
 
 /** TCP keepalive probes start after this much quiet: a peer that vanished must not hold a stream for ever. */
@@ -50,7 +60,11 @@ export class InstanceServer {
 
   constructor(options: InstanceServerOptions) {
     this.#options = options;
-    this.#tls = new TlsAcceptor({ context: options.tlsContext, timeoutMs: options.handshakeTimeoutMs });
+    this.#tls = new TlsAcceptor({
+      context: options.tlsContext,
+      challenge: (serverName) => options.challenge.contextFor(serverName),
+      timeoutMs: options.handshakeTimeoutMs,
+    });
     this.#handler = new RequestHandler(options);
     this.#http = new HttpServers(options.http, this.#handler);
   }
@@ -136,23 +150,35 @@ export class InstanceServer {
       return;
     }
     const { id, addresses } = received;
-    if (this.#allowed && !this.#allowed.has(addresses.source.ip)) {
+    const isAllowed = this.#allowed === undefined || this.#allowed.has(addresses.source.ip);
+    // Nobody knows the addresses an authority checks from: while it has something to check, a hello of acme-tls/1 is let through.
+    if (!isAllowed && !this.#options.challenge.isPending) {
       this.#refused({ reason: "address_not_allowed" }, { level: "warn", ip: addresses.source.ip, conn: id });
       socket.destroy();
       return;
     }
-    await this.#secure(socket, id, addresses);
+    await this.#secure(socket, { id, addresses, isChallengeOnly: !isAllowed });
   }
 
-  async #secure(socket: Socket, id: string, addresses: AddressPair): Promise<void> {
+  async #secure(socket: Socket, connection: Secured): Promise<void> {
+    const { id, addresses, isChallengeOnly } = connection;
     const startedAt = performance.now();
-    const accepted = await this.#tls.accept(socket);
-    this.#options.metrics.countHandshake(
-      performance.now() - startedAt,
-      accepted.ok ? undefined : accepted.reason,
-    );
-    if (accepted.ok) {
+    const accepted = await this.#tls.accept(socket, { isChallengeOnly });
+    const failure = accepted.ok === false ? accepted.reason : undefined;
+    this.#options.metrics.countHandshake(performance.now() - startedAt, failure);
+    if (accepted.ok === true) {
       this.#http.serve({ id, addresses, socket: accepted.socket });
+      return;
+    }
+    if (accepted.ok === "challenge") {
+      const message = "challenge answered: tls-alpn-01";
+      const { ip } = addresses.source;
+      this.#write({ level: "info", event: "challenge_answered", message, ip, conn: id });
+      return;
+    }
+    if (isChallengeOnly) {
+      const { ip } = addresses.source;
+      this.#refused({ reason: "address_not_allowed" }, { level: "warn", ip, conn: id });
       return;
     }
     this.#write({

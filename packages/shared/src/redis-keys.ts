@@ -19,6 +19,11 @@ export function certificateKey(hostname: Hostname): string {
   return `cert:${hostname}`;
 }
 
+/** Key of the challenge that a hostname's authority is about to look for (JSON, `AcmeChallenge`). */
+export function acmeChallengeKey(hostname: Hostname): string {
+  return `acme:challenge:${hostname}`;
+}
+
 /** Prefix of everything OAuth; each record below holds its hostname and is refused on any other. */
 export const OAUTH_PREFIX = "oauth:";
 /** Prefix of the access-token records; the protected resource tracks it as a whole. */

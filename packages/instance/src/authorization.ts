@@ -1,9 +1,8 @@
-import { once } from "node:events";
 import type { Redis } from "ioredis";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
-import { closeRedis, openRedis, storeErrorText } from "@gatehouse/shared/redis-connection";
+import { closeRedis, openRedis, readyWithin, storeErrorText } from "@gatehouse/shared/redis-connection";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
 import type { Readiness } from "./admission.ts";
 import { AuthorizationServer } from "./authorization-server/authorization-server.ts";
@@ -207,10 +206,4 @@ export class Authorization {
       message: `protected host refused with 503: ${problem}`,
     });
   }
-}
-
-/** Resolves when a connection is usable, or when the time is over: whoever uses it then learns why it is not. */
-async function readyWithin(redis: Redis, milliseconds: number): Promise<void> {
-  if (redis.status === "ready") return;
-  await once(redis, "ready", { signal: AbortSignal.timeout(milliseconds) }).catch(() => undefined);
 }

@@ -17,6 +17,7 @@ import {
 } from "@gatehouse/shared/read-config";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import { telemetryOptions } from "@gatehouse/shared/telemetry-options";
+import { ACME_OPTIONS } from "./acme-options.ts";
 import { FORWARD_OPTIONS } from "./forward-limits.ts";
 import { OAUTH_OPTIONS } from "./oauth-options.ts";
 
@@ -125,6 +126,7 @@ export const instanceOptions = {
       parse: absolutePath,
     }),
   ),
+  ...ACME_OPTIONS,
   ...FORWARD_OPTIONS,
   ...OAUTH_OPTIONS,
   drainSeconds: integerOption({

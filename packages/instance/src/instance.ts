@@ -21,7 +21,9 @@ import {
 } from "@gatehouse/shared/redis-keys";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import { Telemetry } from "@gatehouse/shared/telemetry";
+import { SYSTEM_CLOCK, type Clock } from "./acme/clock.ts";
 import { LiveChallenge } from "./acme/live-challenge.ts";
+import { CertificateRenewal } from "./acme/renewal.ts";
 import { Authorization } from "./authorization.ts";
 import type { DocumentFetcherOptions } from "./authorization-server/document-fetch.ts";
 import { instanceOptions, type InstanceConfig } from "./config.ts";
@@ -46,15 +48,17 @@ export interface Surroundings {
   readonly sinks: readonly RecordSink[];
   /** How clients' metadata documents are fetched; by default from public addresses only. */
   readonly documents?: DocumentFetcherOptions;
+  /** When certificates are renewed; by default that of the system. */
+  readonly clock?: Clock;
 }
 
 /**
  * Starts the instance of one hostname; resolves when it serves.
  * @throws {ConfigError} for whatever an operator has to change; the system's error when an address can't be bound
  */
-export async function startInstance({ env, pid, sinks, documents }: Surroundings): Promise<Instance> {
+export async function startInstance({ env, pid, ...parts }: Surroundings): Promise<Instance> {
   const config = readConfig(instanceOptions, env);
-  const instance = new Instance(config, { sinks, documents, inherited: inheritedListeners(env, pid) });
+  const instance = new Instance(config, { ...parts, inherited: inheritedListeners(env, pid) });
   try {
     await instance.start();
   } catch (error) {
@@ -73,6 +77,7 @@ export class Instance implements RunningProcess {
   readonly #forwarder: Forwarder;
   readonly #certificate: LiveCertificate;
   readonly #challenge: LiveChallenge;
+  readonly #renewal: CertificateRenewal;
   readonly #authorization: Authorization;
   readonly #hostConfig: LiveHostConfig;
   readonly #server: InstanceServer;
@@ -91,10 +96,8 @@ export class Instance implements RunningProcess {
       sinks,
       inherited,
       documents,
-    }: Pick<Surroundings, "sinks"> & {
-      readonly inherited: readonly ListenAddress[];
-      readonly documents: DocumentFetcherOptions | undefined;
-    },
+      clock = SYSTEM_CLOCK,
+    }: Omit<Surroundings, "env" | "pid"> & { readonly inherited: readonly ListenAddress[] },
   ) {
     const { hostname } = config;
     const keys = hostKeys(config);
@@ -114,6 +117,7 @@ export class Instance implements RunningProcess {
     this.#forwarder = new Forwarder({ hostname, log: counted, limits: config });
     this.#certificate = new LiveCertificate({ hostname, keys, log, files: certificateFiles(config) });
     this.#challenge = new LiveChallenge(hostname);
+    this.#renewal = new CertificateRenewal({ ...config, sealing: keys, log, acme: config, clock });
     this.#authorization = new Authorization({
       ...config,
       sealing: keys,
@@ -158,7 +162,9 @@ export class Instance implements RunningProcess {
   /** @throws {Error} when the config names an authority that can't be used */
   #apply(hostConfig: HostConfig | undefined): void {
     this.#server.configure(hostConfig);
-    if (hostConfig) this.#certificate.configure(hostConfig.certificate);
+    if (!hostConfig) return;
+    this.#certificate.configure(hostConfig.certificate);
+    this.#renewal.configure(hostConfig.certificate);
   }
 
   /** Where connections are accepted, as an operator writes it. */
@@ -192,6 +198,7 @@ export class Instance implements RunningProcess {
     }
     await this.#telemetry.start();
     this.#state = "serving";
+    this.#renewal.start();
     const admin = this.#admin === undefined ? "" : `, admin on ${this.#admin.url}`;
     const addresses = this.addresses.join(", ");
     this.#record("process_started", `instance started: ${hostname} on ${addresses}${admin}`);
@@ -206,6 +213,8 @@ export class Instance implements RunningProcess {
     this.#state = "draining";
     const { drainSeconds } = this.#config;
     this.#record("process_stopping", `instance stopping: ${drainSeconds} s for what runs`);
+    // No challenge is answered here any more: another instance, or the next start, continues.
+    await this.#renewal.close();
     await this.#server.drain(drainSeconds * 1000);
     this.#record("process_stopped", "instance stopped");
     await this.release();
@@ -215,6 +224,7 @@ export class Instance implements RunningProcess {
   async release(): Promise<void> {
     this.#certificate.close();
     await Promise.all([
+      this.#renewal.close(),
       this.#authorization.close(),
       this.#followed.close(),
       this.#snapshotFile?.settled(),
@@ -260,7 +270,7 @@ export class Instance implements RunningProcess {
     this.#isLoaded = true;
     this.#documents = snapshot;
     this.#authorization.signingKeysTold(snapshot.signingKeys);
-    this.#certificate.offerStored(snapshot.certificate);
+    this.#offerStored(snapshot.certificate);
     this.#hostConfig.restore(hostConfig);
   }
 
@@ -281,7 +291,7 @@ export class Instance implements RunningProcess {
   #told(values: Partial<Snapshot>): void {
     this.#documents = { ...this.#documents, ...values };
     if (!this.#isLoaded) return;
-    if (values.certificate !== undefined) this.#certificate.offerStored(values.certificate);
+    if (values.certificate !== undefined) this.#offerStored(values.certificate);
     // Before a config that may open the authorization server with them.
     if (values.signingKeys !== undefined) this.#authorization.signingKeysTold(values.signingKeys);
     if (values.hostConfig !== undefined) this.#hostConfig.offer(values.hostConfig);
@@ -293,6 +303,11 @@ export class Instance implements RunningProcess {
       certificate,
       signingKeys: this.#authorization.signingKeyText,
     });
+  }
+
+  #offerStored(text: string | null): void {
+    this.#certificate.offerStored(text);
+    this.#renewal.certificateTold(text);
   }
 
   #noHostConfig(): ConfigError {
@@ -320,7 +335,7 @@ export class Instance implements RunningProcess {
       listening: this.addresses,
       route: reportRoute(route, this.#server.addresses),
       config: this.#hostConfig.report(),
-      certificate: this.#certificate.report(),
+      certificate: { ...this.#certificate.report(), renewal: this.#renewal.report() },
       authorization: this.#authorization.report(),
       store: { is_fresh: this.#followed.isFresh },
       snapshot: { is_kept: this.#snapshotFile !== undefined, problem: this.#snapshotFile?.problem },

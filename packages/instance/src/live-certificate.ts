@@ -26,7 +26,7 @@ export interface LiveCertificateOptions {
 type Source = "file" | "stored" | "stand-in";
 type Mode = HostConfig["certificate"];
 
-/** Sources, best first. ACME comes later; until then `acme` takes what there is. */
+/** Sources, best first. What ACME issues is stored; until there is one, `acme` takes what the files hold. */
 const SOURCES: Readonly<Record<Mode, readonly Exclude<Source, "stand-in">[]>> = {
   file: ["file"],
   stored: ["stored"],

@@ -181,7 +181,7 @@ describe("from Redis", () => {
 });
 
 describe("which one", () => {
-  test("acme, until there is ACME: the stored one, else the files", async () => {
+  test("acme, without an authority to ask: the stored one, else the files", async () => {
     const [file, inRedis] = [await issue(), await issue()];
     await bed.configure({ certificate: "acme" });
     const front = await startWithFiles(file);

@@ -186,7 +186,9 @@ describe("metadata documents of clients", () => {
     site.listen(0, "127.0.0.1");
     await once(site, "listening");
     await bed.configure(PROTECTED);
-    const front = await bed.start(APP, { ...policy, lookup: toLoopback, ca: bed.authority.caPem });
+    const front = await bed.start(APP, {
+      documents: { ...policy, lookup: toLoopback, ca: bed.authority.caPem },
+    });
     const query = new URLSearchParams({
       response_type: "code",
       client_id: `https://${NAME}:${(site.address() as AddressInfo).port}/client.json`,

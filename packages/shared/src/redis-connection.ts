@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { Redis } from "ioredis";
 import { parseRedisUrl, REDIS_URL_FORMS } from "./redis-url.ts";
 
@@ -61,6 +62,12 @@ export function openRedis(options: RedisConnectionOptions): Redis {
   });
   redis.on("error", (error: Error) => options.onError?.(error));
   return redis;
+}
+
+/** Resolves when a connection is usable, or when the time is over: whoever uses it then learns why it is not. Never rejects. */
+export async function readyWithin(redis: Redis, milliseconds: number): Promise<void> {
+  if (redis.status === "ready") return;
+  await once(redis, "ready", { signal: AbortSignal.timeout(milliseconds) }).catch(() => undefined);
 }
 
 /** Closes the connection for good; resolves when its socket is gone, also when the server is frozen. Never rejects. */

@@ -19,6 +19,21 @@ export function certificateKey(hostname: Hostname): string {
   return `cert:${hostname}`;
 }
 
+/** Key of a hostname's account at an authority (JSON, sealed as a whole), by the URL of its directory. */
+export function acmeAccountKey(hostname: Hostname, directoryUrl: string): string {
+  return `acme:account:${hostname}:${hash("sha256", directoryUrl, "base64url")}`;
+}
+
+/** Key held by the one process that orders a certificate for a hostname: its random token. */
+export function acmeLockKey(hostname: Hostname): string {
+  return `acme:lock:${hostname}`;
+}
+
+/** Key of what failed since the last certificate of a hostname (JSON). */
+export function acmeAttemptsKey(hostname: Hostname): string {
+  return `acme:attempts:${hostname}`;
+}
+
 /** Key of the challenge that a hostname's authority is about to look for (JSON, `AcmeChallenge`). */
 export function acmeChallengeKey(hostname: Hostname): string {
   return `acme:challenge:${hostname}`;

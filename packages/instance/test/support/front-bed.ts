@@ -35,7 +35,7 @@ export interface Bed {
   readonly upstream: Upstream;
   /** Writes the host config: the upstream, `certificate: file`, and what is given. */
   configure(config?: Record<string, unknown>): Promise<void>;
-  start(env?: Record<string, string>, documents?: Surroundings["documents"]): Promise<Front>;
+  start(env?: Record<string, string>, parts?: Pick<Surroundings, "documents" | "clock">): Promise<Front>;
   close(): Promise<void>;
 }
 
@@ -64,7 +64,7 @@ export async function openBed(): Promise<Bed> {
         JSON.stringify({ target_url: upstream.url, certificate: "file", ...config }),
       );
     },
-    start: async (env = {}, documents = {}) => {
+    start: async (env = {}, parts = {}) => {
       const records: LogRecord[] = [];
       const instance = await startInstance({
         env: {
@@ -79,7 +79,7 @@ export async function openBed(): Promise<Bed> {
           ...env,
         },
         pid: process.pid,
-        documents,
+        ...parts,
         sinks: [sinkInto(records)],
       });
       const front = new Front(instance, records, authority.caPem);

@@ -1,0 +1,151 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import type * as Acme from "acme-client";
+import { Agent, request } from "undici";
+import { z } from "zod";
+
+/** From the request to the end of its answer; authorities under load take seconds. */
+const ANSWER_TIMEOUT_MS = 30_000;
+/** A certificate chain has some kilobytes. */
+const MAX_ANSWER_BYTES = 1_048_576;
+/** Longest wait an authority can impose by Retry-After: what it asks for beyond is looked at again by then. */
+const MAX_RETRY_AFTER_MS = 86_400_000;
+/** RFC 8555 section 6.1 wants one that names the client. */
+const USER_AGENT = "gatehouse (acme-client)";
+
+/** What an authority says when it refuses (RFC 7807, RFC 8555 section 6.7). */
+export const acmeProblemSchema = z.object({
+  /** Such as `urn:ietf:params:acme:error:rateLimited`. */
+  type: z.string().default("about:blank"),
+  detail: z.string().default(""),
+});
+
+export type AcmeProblem = z.infer<typeof acmeProblemSchema>;
+
+export interface AcmeAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string;
+}
+
+export interface AcmeRequest {
+  readonly url: string;
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | undefined;
+}
+
+export interface AcmeTransportOptions {
+  /** PEM roots of the authority's own certificate; undefined: the public ones. */
+  readonly roots: string | undefined;
+  /** Ends what is under way. */
+  readonly signal: AbortSignal;
+}
+
+export type AcmeLibrary = typeof Acme;
+
+/** The one whose requests the library is making: its HTTP client is one for the whole process, ours is one for each attempt. */
+const inUse = new AsyncLocalStorage<AcmeTransport>();
+
+/**
+ * HTTPS to a certificate authority: no proxies, no redirects, answers bounded in time and size. Redirects and plain HTTP are refused
+ * because a directory is trusted by its URL (RFC 8555 section 6.1).
+ */
+export class AcmeTransport {
+  readonly #options: AcmeTransportOptions;
+  readonly #agent: Agent;
+  #problem: AcmeProblem | undefined;
+  #retryAfterMs: number | undefined;
+
+  constructor(options: AcmeTransportOptions) {
+    this.#options = options;
+    this.#agent = new Agent({ connect: options.roots === undefined ? {} : { ca: options.roots } });
+  }
+
+  /** What the last refusing answer said; undefined when none was refused. */
+  get problem(): AcmeProblem | undefined {
+    return this.#problem;
+  }
+
+  /** What the last answer asked to wait, milliseconds; undefined when it did not. */
+  get retryAfterMs(): number | undefined {
+    return this.#retryAfterMs;
+  }
+
+  /** Runs what calls the library; its requests go through this transport. */
+  run<T>(work: () => Promise<T>): Promise<T> {
+    return inUse.run(this, work);
+  }
+
+  /** @throws {Error} when there is no whole answer; any status is an answer */
+  async request({ url, method = "GET", headers = {}, body }: AcmeRequest): Promise<AcmeAnswer> {
+    if (URL.parse(url)?.protocol !== "https:") throw new Error(`not an https URL: ${url}`);
+    const signal = AbortSignal.any([this.#options.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
+    const response = await request(url, {
+      method: method.toUpperCase(),
+      headers: { ...headers, "user-agent": USER_AGENT },
+      body: body ?? null,
+      dispatcher: this.#agent,
+      signal,
+    });
+    let text = "";
+    for await (const chunk of response.body.setEncoding("utf8")) {
+      text += String(chunk);
+      if (text.length > MAX_ANSWER_BYTES)
+        throw new Error(`an answer is over ${MAX_ANSWER_BYTES} octets: ${url}`);
+    }
+    const answer = { status: response.statusCode, headers: flat(response.headers), text };
+    this.#retryAfterMs = retryAfterMs(answer.headers["retry-after"]);
+    if (answer.status >= 400) this.#problem = problemOf(answer);
+    return answer;
+  }
+
+  /** Reads a JSON document. @throws {Error} for everything but a 200 with JSON in it */
+  async getJson(url: string): Promise<unknown> {
+    const { status, text } = await this.request({ url, headers: { accept: "application/json" } });
+    if (status !== 200) throw new Error(`${status} from ${url}`);
+    return JSON.parse(text);
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+}
+
+/** Loads the library, once something is to be ordered, and puts its requests on our transport. */
+export async function loadAcmeLibrary(): Promise<AcmeLibrary> {
+  const library = await import("acme-client");
+  // One that resolves whatever the status is never gets to the library's retries, which sleep as long as the server says.
+  library.axios.defaults.adapter = async (config) => {
+    const transport = inUse.getStore();
+    if (!transport) throw new TypeError("the ACME library was called outside of a transport");
+    const { url = "", method = "get", data } = config;
+    const { status, headers, text } = await transport.request({
+      url,
+      method,
+      headers: { "content-type": "application/jose+json" },
+      body: typeof data === "string" ? data : undefined,
+    });
+    return { data: text, status, statusText: "", headers, config };
+  };
+  return library;
+}
+
+function flat(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+  const entries = Object.entries(headers).map(([name, value = ""]) => [name, String(value)] as const);
+  return Object.fromEntries(entries);
+}
+
+function problemOf({ status, text }: AcmeAnswer): AcmeProblem {
+  try {
+    return acmeProblemSchema.parse(JSON.parse(text));
+  } catch {
+    return { type: String(status), detail: "" };
+  }
+}
+
+/** Seconds or a date (RFC 9110 section 10.2.3). */
+function retryAfterMs(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const milliseconds = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return milliseconds > 0 ? Math.min(milliseconds, MAX_RETRY_AFTER_MS) : undefined;
+}

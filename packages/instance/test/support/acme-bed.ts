@@ -1,0 +1,92 @@
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Server } from "node:net";
+import { startPebble, type Pebble } from "@gatehouse/testbed/pebble";
+import type { PebblePrograms } from "@gatehouse/testbed/pebble-program";
+import { HEADER, HOSTNAME, openBed, type Bed, type Front } from "./front-bed.ts";
+import { ManualClock } from "./manual-clock.ts";
+
+/** A bed with an authority that reaches the instances as through a dispatcher. */
+export interface AcmeBed {
+  readonly bed: Bed;
+  readonly pebble: Pebble;
+  /** Where the authority's connections go, in turn; empty: nowhere. */
+  readonly reached: Front[];
+  /** Starts an instance that asks the authority; `clock` is the one of this instance. */
+  start(env?: Record<string, string>, clock?: ManualClock): Promise<Front>;
+  close(): Promise<void>;
+}
+
+/** What a host needs to ask for certificates. */
+function acmeEnvironment(pebble: Pebble): Record<string, string> {
+  return {
+    GATEHOUSE_CERTIFICATE_FILE: "",
+    GATEHOUSE_CERTIFICATE_KEY_FILE: "",
+    GATEHOUSE_ACME_DIRECTORY_URL: pebble.directoryUrl,
+    GATEHOUSE_ACME_CA_FILE: pebble.authority.caPath,
+    GATEHOUSE_ACME_EMAIL: "operator@example.org",
+    GATEHOUSE_ACME_TERMS_AGREED: "yes",
+  };
+}
+
+export async function openAcmeBed(programs: PebblePrograms): Promise<AcmeBed> {
+  const bed = await openBed();
+  await bed.configure({ certificate: "acme" });
+  const reached: Front[] = [];
+  const door = await openDoor(reached);
+  const { port: tlsPort } = door.address() as AddressInfo;
+  const pebble = await startPebble(programs, { tlsPort, httpPort: 1 });
+  return {
+    bed,
+    pebble,
+    reached,
+    start: async (env = {}, clock = new ManualClock()) => {
+      const front = await bed.start({ ...acmeEnvironment(pebble), ...env }, { clock });
+      reached.push(front);
+      return front;
+    },
+    close: async () => {
+      door.close();
+      await bed.close();
+      await pebble.stop();
+    },
+  };
+}
+
+/** Puts a PROXY header in front of each connection and passes it on, as a dispatcher does. */
+async function openDoor(reached: Front[]): Promise<Server> {
+  const door = createServer((socket) => {
+    socket.on("error", () => undefined);
+    const front = reached.shift();
+    if (!front) {
+      socket.destroy();
+      return;
+    }
+    reached.push(front);
+    const [address = ""] = front.instance.addresses;
+    const inner = connect(Number(address.split(":").at(-1)), "127.0.0.1");
+    inner.on("error", () => undefined);
+    inner.write(HEADER);
+    socket.pipe(inner).pipe(socket);
+  });
+  door.listen(0, "127.0.0.1");
+  await once(door, "listening");
+  return door;
+}
+
+/** Keys of the store that begin so. */
+export async function keysOf(bed: Bed, prefix: string): Promise<string[]> {
+  return bed.store.keys(`${prefix}*`);
+}
+
+/** The serial number of the certificate in force. */
+export async function servedSerial(front: Front): Promise<string> {
+  const socket = await front.connect({ rejectUnauthorized: false });
+  const { serialNumber } = socket.getPeerCertificate();
+  socket.destroy();
+  return serialNumber;
+}
+
+/** What stands in `cert:{hostname}`. */
+export async function storedCertificate(bed: Bed): Promise<Record<string, string>> {
+  return JSON.parse((await bed.store.get(`cert:${HOSTNAME}`)) ?? "{}") as Record<string, string>;
+}

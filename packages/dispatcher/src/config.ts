@@ -1,6 +1,7 @@
 import {
   adminListenOption,
   logLevelOption,
+  publicPortOption,
   recordOptions,
   redisUrlOption,
   stateDirOption,
@@ -28,6 +29,16 @@ export const dispatcherOptions = {
     fallback: "0.0.0.0:443,[::]:443",
     parse: parseListenList,
   }),
+  httpListen: optional(
+    textOption({
+      env: "GATEHOUSE_DISPATCHER_HTTP_LISTEN",
+      describe:
+        "Addresses of a plain HTTP port that answers HTTP-01 challenges and sends routed names to https, comma separated. Inherited descriptors named `http` take their place. Not set: off.",
+      expected: "addresses with ports such as 0.0.0.0:80, [::]:80 or 8080 (loopback), comma separated",
+      parse: parseListenList,
+    }),
+  ),
+  publicPort: publicPortOption,
   redisUrl: redisUrlOption,
   stateDir: stateDirOption(
     "Directory for the route snapshot that serves a restart while Redis is away. Without it there is no snapshot.",

@@ -10,6 +10,7 @@ import type { DispatcherConfig } from "./config.ts";
 import { connectionsAllowedByDescriptors, ConnectionLimits } from "./limits.ts";
 import { Listeners } from "./listener.ts";
 import { Metrics } from "./metrics.ts";
+import { PlainPort } from "./plain-port.ts";
 import { OwnAddresses } from "./own-addresses.ts";
 import { ReadBuffers } from "./read-buffers.ts";
 import { RouteTable } from "./route-table.ts";
@@ -41,6 +42,7 @@ export class Dispatcher implements RunningProcess {
   readonly #sweep = new Sweep();
   readonly #routes: RouteTable;
   readonly #listeners: Listeners;
+  readonly #plainPort: PlainPort;
   #admin: AdminServer | undefined;
   #isDraining = false;
 
@@ -70,6 +72,7 @@ export class Dispatcher implements RunningProcess {
         this.#sayOfTarget("target_ejected", target, `set aside: ${error.message}`),
       onReturned: (target) => this.#sayOfTarget("target_returned", target, "answers again"),
     });
+    this.#plainPort = new PlainPort({ ...config, routes: this.#routes, log });
     this.#listeners = new Listeners(
       {
         routes: this.#routes,
@@ -104,9 +107,19 @@ export class Dispatcher implements RunningProcess {
       });
     }
     await this.#telemetry.start();
-    const bound = await this.#listeners.open(inherited.length > 0 ? inherited : this.#config.listen);
+    const { listen, httpListen = [] } = this.#config;
+    const [plain, secure] = [inherited.filter(isPlain), inherited.filter((address) => !isPlain(address))];
+    const bound = await this.#listeners.open(secure.length > 0 ? secure : listen);
+    const plainBound = await this.#openPlainPort(plain.length > 0 ? plain : httpListen);
     const admin = this.#admin === undefined ? "" : `, admin on ${this.#admin.url}`;
-    this.#say("process_started", `dispatcher listening on ${bound.map(printAddress).join(", ")}${admin}`);
+    const addresses = bound.map(printAddress).join(", ");
+    this.#say("process_started", `dispatcher listening on ${addresses}${plainBound}${admin}`);
+  }
+
+  async #openPlainPort(addresses: readonly ListenAddress[]): Promise<string> {
+    if (addresses.length === 0) return "";
+    const bound = await this.#plainPort.open(addresses);
+    return `, http on ${bound.map(printAddress).join(", ")}`;
   }
 
   /** Stops accepting at once; connections go on until they end or the drain deadline comes. */
@@ -118,6 +131,7 @@ export class Dispatcher implements RunningProcess {
       "process_stopping",
       `no new connections; ${open} open ones may go on for ${this.#config.drainSeconds} s`,
     );
+    await this.#plainPort.close();
     await this.#listeners.drained(this.#config.drainSeconds * 1000);
     await this.#routes.close();
     await this.#admin?.close();
@@ -156,6 +170,11 @@ export class Dispatcher implements RunningProcess {
     const level = LEVEL_OF_EVENT[event];
     this.#log.write({ time: Date.now(), level, component: "dispatcher", event, message, ...more });
   }
+}
+
+/** A supervisor tells the plain port by its name (FileDescriptorName=http in a systemd socket). */
+function isPlain(address: ListenAddress): boolean {
+  return address.kind === "fd" && address.name === "http";
 }
 
 function printAddress({ address, port }: AddressInfo): string {

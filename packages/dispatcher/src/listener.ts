@@ -126,7 +126,7 @@ export class Listeners {
 }
 
 /** An `[::]` beside `0.0.0.0` on the same port leaves IPv4 to it; alone it takes both. */
-function hasIpv4Sibling(address: ListenAddress, all: readonly ListenAddress[]): boolean {
+export function hasIpv4Sibling(address: ListenAddress, all: readonly ListenAddress[]): boolean {
   if (address.kind !== "tcp" || !address.host.includes(":")) return false;
   const { port } = address;
   if (port === 0) return false;

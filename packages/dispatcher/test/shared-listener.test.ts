@@ -54,3 +54,17 @@ test("row 28: two dispatchers share one inherited listener; one drains, no conne
   await target.stop();
   await redis.stop();
 });
+
+test("an inherited descriptor named http is the plain port; the others are for TLS", async () => {
+  const redis = await startPrivateRedis();
+  const listener = net.createServer().listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address() as net.AddressInfo;
+  const { fd } = (listener as unknown as { _handle: { fd: number } })._handle;
+  const dispatcher = await DispatcherProcess.start({ REDIS_URL: redis.url, LISTEN_FDNAMES: "http" }, fd);
+  await new Promise((resolve) => listener.close(resolve));
+  expect(dispatcher.port).not.toBe(port);
+  expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(404);
+  expect(await dispatcher.stop()).toBe(0);
+  await redis.stop();
+});

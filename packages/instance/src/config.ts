@@ -1,6 +1,7 @@
 import {
   adminListenOption,
   logLevelOption,
+  publicPortOption,
   recordOptions,
   redisUrlOption,
   stateDirOption,
@@ -52,13 +53,7 @@ export const instanceOptions = {
   stateDir: stateDirOption(
     "Directory for the sealed snapshot that serves a restart while Redis is away. Without it there is no snapshot.",
   ),
-  publicPort: integerOption({
-    env: "GATEHOUSE_PUBLIC_PORT",
-    describe: "Port that peers connect to, as it stands in their URLs.",
-    min: 1,
-    max: 65_535,
-    fallback: 443,
-  }),
+  publicPort: publicPortOption,
   listen: optional(
     textOption({
       env: "GATEHOUSE_INSTANCE_LISTEN",

@@ -15,6 +15,14 @@ export const redisUrlOption: Option<string> = textOption({
   parse: (text) => (parseRedisUrl(text) === undefined ? undefined : text),
 });
 
+export const publicPortOption: Option<number> = integerOption({
+  env: "GATEHOUSE_PUBLIC_PORT",
+  describe: "Port that peers connect to, as it stands in their URLs.",
+  min: 1,
+  max: 65_535,
+  fallback: 443,
+});
+
 export const logLevelOption: Option<Level> = wordOption({
   env: "LOG_LEVEL",
   describe: "Least important records that are kept.",

@@ -87,11 +87,13 @@ describe("renewal information (RFC 9773)", () => {
     const authority = await createCertificateAuthority(directory);
     const { certPem } = await authority.issue(["a.example"]);
     await rm(directory, { recursive: true });
-    const start = Date.now() + HOUR;
+    const start = Date.now() + 24 * HOUR;
     const at = renewalTime(certPem, { start, end: start + HOUR });
     expect(at).toBeGreaterThanOrEqual(start);
     expect(at).toBeLessThan(start + HOUR);
     expect(renewalTime(certPem, { start, end: start + HOUR })).toBe(at);
+    // The testbed's certificates live for eight days: a fiftieth is less than four hours.
+    expect(renewalTime(certPem, { start: 0, end: 1 })).toBeGreaterThan(Date.now() + 2 * HOUR);
     const late = Date.now() + 1000 * 24 * HOUR;
     expect(renewalTime(certPem, { start: late, end: late + 1 })).toBeLessThan(Date.now() + 8 * 24 * HOUR);
   });

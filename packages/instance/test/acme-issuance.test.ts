@@ -1,4 +1,7 @@
 import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { findPebble } from "@gatehouse/testbed/pebble-program";
 import { HOSTNAME, eventually, type Front } from "./support/front-bed.ts";
@@ -189,6 +192,46 @@ suite(title, () => {
     expect(await keysOf(acme.bed, "acme:attempts")).toEqual([]);
     const again = await start();
     await again.record(({ event }) => event === "certificate_issued");
+  });
+
+  test("an authority that is busy is given the time it asks for", async () => {
+    const { certPem, keyPem } = await acme.pebble.authority.issue(["localhost"]);
+    const busy = createServer({ cert: certPem, key: keyPem }, (_request, response) => {
+      response.writeHead(503, { "retry-after": "7200" }).end();
+    }).listen(0, "127.0.0.1");
+    await once(busy, "listening");
+    const { port } = busy.address() as AddressInfo;
+    const front = await start({ GATEHOUSE_ACME_DIRECTORY_URL: `https://localhost:${port}/dir` });
+    await front.record(({ event }) => event === "certificate_failed");
+    expect(Date.parse((await renewal(front)).next_at) - clock.now()).toBeGreaterThanOrEqual(7_200_000);
+    busy.closeAllConnections();
+    busy.close();
+  });
+
+  test.each([
+    ["whose certificate nobody vouches for", { GATEHOUSE_ACME_CA_FILE: "" }, /self-signed|unable to/],
+    ["whose roots can't be read", { GATEHOUSE_ACME_CA_FILE: "/nonexistent" }, /ENOENT/],
+    ["that is not there", { GATEHOUSE_ACME_DIRECTORY_URL: "https://127.0.0.1:1/dir" }, /ECONNREFUSED/],
+  ])("an authority %s is asked for nothing, and it is said", async (_what, env, reason) => {
+    const front = await start(env);
+    const { message } = await front.record(({ event }) => event === "certificate_failed");
+    expect(message).toMatch(reason);
+    expect(await keysOf(acme.bed, "acme:account")).toEqual([]);
+  });
+
+  test("Redis that goes away in the middle costs the attempt, and nothing else", async () => {
+    const front = await start();
+    await front.record(({ event }) => event === "certificate_requested");
+    await acme.bed.redis.kill();
+    await front.record(({ event }) => event === "store_lost");
+    await acme.bed.redis.restart(); // empty: the lock is gone too
+    await eventually(() => acme.bed.store.ping().catch(() => undefined));
+    await acme.bed.configure({ certificate: "acme" });
+    await eventually(() => messages(front, "config_changed").length > 1);
+    await eventually(async () => (await renewal(front)).state !== "issuing");
+    clock.moveBy(70_000);
+    await front.record(({ event }) => event === "certificate_issued");
+    expect((await front.get("/", { rejectUnauthorized: false })).status).toBe(200);
   });
 
   test("a stored certificate that can't be opened is not replaced", async () => {

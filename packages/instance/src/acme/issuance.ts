@@ -1,27 +1,20 @@
+import { on } from "node:events";
 import { readFile } from "node:fs/promises";
-import type { Redis } from "ioredis";
-import type { AcmeChallenge } from "@gatehouse/shared/acme-challenge";
-import type { Hostname } from "@gatehouse/shared/hostname";
+import { Worker } from "node:worker_threads";
 import { acmeChallengeKey } from "@gatehouse/shared/redis-keys";
-import type { SealingKeys } from "@gatehouse/shared/sealing";
 import type { AcmeConfig } from "../acme-options.ts";
 import { checkKeyPair, type Certificate } from "../certificate.ts";
-import { forgetAccount, openAccount } from "./account.ts";
-import type { IssuerLock } from "./issuer-lock.ts";
-import { orderCertificate } from "./order.ts";
-import { renewalIdentifier, renewalInfoUrl } from "./renewal-info.ts";
-import { AcmeTransport, loadAcmeLibrary } from "./transport.ts";
+import { readAccount, writeAccount, type AccountPlace } from "./account.ts";
+import { GO_ON, type OrderInput, type OrderResult, type OrderStep } from "./order-messages.ts";
+import { renewalIdentifier } from "./renewal-info.ts";
 
 /** A whole attempt; an authority that takes longer is tried again later. Also how long a challenge is answered at most. */
 const ATTEMPT_TIMEOUT_MS = 300_000;
-const MAX_REASON_LENGTH = 500;
+/** The library and a chain need a tenth of it; what grows beyond ends the attempt and not the instance. */
+const THREAD_HEAP_MIB = 128;
 
-export interface IssuanceOptions {
-  readonly hostname: Hostname;
-  readonly redis: Redis;
-  readonly sealing: SealingKeys;
+export interface IssuanceOptions extends Omit<AccountPlace, "directoryUrl"> {
   readonly acme: AcmeConfig & { readonly acmeEmail: string };
-  readonly lock: IssuerLock;
   /** Ends the attempt, as does the loss of the lock. */
   readonly signal: AbortSignal;
   /** PEM of the certificate from the same authority that is to be replaced. */
@@ -30,68 +23,78 @@ export interface IssuanceOptions {
 
 export type Issued =
   | { readonly ok: true; readonly certificate: Certificate }
-  | { readonly ok: false; readonly reason: string; readonly retryAfterMs: number | undefined };
+  | { readonly ok: false; readonly reason: string; readonly retryAfterMs?: number | undefined };
 
-/** Reads the roots of a private authority and opens a way to it. @throws when the file can't be read */
-export async function openTransport(acme: AcmeConfig, signal: AbortSignal): Promise<AcmeTransport> {
-  const roots = acme.acmeCaFile === undefined ? undefined : await readFile(acme.acmeCaFile, "utf8");
-  return new AcmeTransport({ roots, signal });
+/** Reads the roots of a private authority; undefined when the public ones are meant. @throws when the file can't be read */
+export async function readRoots({ acmeCaFile }: AcmeConfig): Promise<string | undefined> {
+  return acmeCaFile === undefined ? undefined : readFile(acmeCaFile, "utf8");
 }
 
 /** One attempt at a certificate, from the account to the checked chain. Never rejects. */
 export async function issue(options: IssuanceOptions): Promise<Issued> {
   const { acme, hostname, lock } = options;
   const signal = AbortSignal.any([options.signal, lock.lost, AbortSignal.timeout(ATTEMPT_TIMEOUT_MS)]);
-  let transport: AcmeTransport | undefined;
+  const place = { ...options, directoryUrl: acme.acmeDirectoryUrl };
+  const challengeKey = acmeChallengeKey(hostname);
   try {
-    const opened = await openTransport(acme, signal);
-    transport = opened;
-    return await opened.run(() => attempt(options, opened, signal));
-  } catch (error) {
-    const problem = transport?.problem;
-    if (problem?.type.endsWith(":accountDoesNotExist") === true) {
-      await forgetAccount({ hostname, directoryUrl: acme.acmeDirectoryUrl, lock }).catch(() => undefined);
+    const result = await runThread(await inputOf(options, place), signal, async (step) => {
+      if (step.kind === "account") return writeAccount(place, step.account);
+      const value = JSON.stringify(step.challenge);
+      return lock.write([{ key: challengeKey, value, ttlMs: ATTEMPT_TIMEOUT_MS }]);
+    });
+    if (result.kind === "failed") {
+      if (result.isAccountUnknown) await writeAccount(place, undefined);
+      return { ok: false, ...result };
     }
-    const reason = reasonOf((signal.aborted ? signal.reason : error) as Error);
-    return { ok: false, reason, retryAfterMs: problem && transport?.retryAfterMs };
+    const read = checkKeyPair(result.pair, hostname);
+    if (read.kind === "certificate") return { ok: true, certificate: read.certificate };
+    return { ok: false, reason: `what was issued can't be used: ${read.problem}` };
+  } catch (error) {
+    return { ok: false, reason: ((signal.aborted ? signal.reason : error) as Error).message };
   } finally {
-    await lock.write([{ key: acmeChallengeKey(hostname), value: null }]).catch(() => undefined);
-    await transport?.close();
+    await lock.write([{ key: challengeKey, value: null }]).catch(() => undefined);
   }
 }
 
-async function attempt(
-  options: IssuanceOptions,
-  transport: AcmeTransport,
-  signal: AbortSignal,
-): Promise<Issued> {
-  const { acme, hostname, lock, replaced } = options;
-  const { acmeDirectoryUrl: directoryUrl, acmeEmail: email, acmeChallenge: challengeType } = acme;
-  const library = await loadAcmeLibrary();
-  const client = await openAccount(library, { ...options, directoryUrl, email });
-  // An authority without renewal information may refuse a member it does not know.
-  const isReplacing = replaced !== undefined && (await renewalInfoUrl(transport, directoryUrl)) !== undefined;
-  const publish = (challenge: AcmeChallenge): Promise<void> => {
-    const value = JSON.stringify(challenge);
-    return lock.write([{ key: acmeChallengeKey(hostname), value, ttlMs: ATTEMPT_TIMEOUT_MS }]);
+async function inputOf({ acme, replaced }: IssuanceOptions, place: AccountPlace): Promise<OrderInput> {
+  return {
+    hostname: place.hostname,
+    directoryUrl: place.directoryUrl,
+    roots: await readRoots(acme),
+    email: acme.acmeEmail,
+    challengeType: acme.acmeChallenge,
+    account: await readAccount(place),
+    replaces: replaced === undefined ? undefined : renewalIdentifier(replaced),
   };
-  const pair = await orderCertificate({
-    library,
-    client,
-    transport,
-    hostname,
-    challengeType,
-    replaces: isReplacing ? renewalIdentifier(replaced) : undefined,
-    signal,
-    publish,
-  });
-  const read = checkKeyPair(pair, hostname);
-  if (read.kind === "certificate") return { ok: true, certificate: read.certificate };
-  return { ok: false, reason: `what was issued can't be used: ${read.problem}`, retryAfterMs: undefined };
 }
 
-/** An authority's words are kept short; undici puts the reason of a failed connection into `cause`. */
-function reasonOf(error: Error): string {
-  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : "";
-  return `${error.message || error.name}${cause}`.slice(0, MAX_REASON_LENGTH);
+/**
+ * Runs an order in a thread of its own: the library blocks for half a second while it loads, which streams would see, and can't be
+ * interrupted; a thread can, and takes its memory with it. Its environment is empty: no secret of ours is in reach.
+ * @throws {Error} when the thread fails, a step can't be stored, or the signal says so
+ */
+async function runThread(
+  input: OrderInput,
+  signal: AbortSignal,
+  store: (step: OrderStep) => Promise<void>,
+): Promise<OrderResult> {
+  const isSource = import.meta.url.endsWith(".ts");
+  const thread = new Worker(new URL(`./order-thread.${isSource ? "ts" : "js"}`, import.meta.url), {
+    workerData: input,
+    env: {},
+    execArgv: isSource ? ["--conditions=source"] : [],
+    resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MIB },
+  });
+  try {
+    for await (const [message] of on(thread, "message", { signal, close: ["exit"] })) {
+      const said = message as OrderStep | OrderResult;
+      if (said.kind === "issued" || said.kind === "failed") return said;
+      await store(said);
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+      thread.postMessage(GO_ON);
+    }
+    throw new Error("the thread of the order ended before the order did");
+  } finally {
+    await thread.terminate();
+  }
 }

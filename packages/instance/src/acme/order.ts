@@ -4,7 +4,8 @@ import type { Authorization, Client, Order } from "acme-client";
 import type { AcmeChallenge, AcmeChallengeType } from "@gatehouse/shared/acme-challenge";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { KeyPair } from "../certificate.ts";
-import { acmeProblemSchema, type AcmeLibrary, type AcmeTransport } from "./transport.ts";
+import { acmeCrypto } from "./library.ts";
+import { acmeProblemSchema, type AcmeTransport } from "./transport.ts";
 
 /** Redis tells the other instances of a pending challenge within milliseconds; a check that came earlier would be a failed one. */
 const SPREAD_MS = 250;
@@ -15,22 +16,19 @@ const LONGEST_LOOK_MS = 5000;
 const LONGEST_WAIT_MS = 60_000;
 
 export interface OrderOptions {
-  readonly library: AcmeLibrary;
   readonly client: Client;
   readonly transport: AcmeTransport;
   readonly hostname: Hostname;
   readonly challengeType: AcmeChallengeType;
   /** The certificate that this one takes the place of (RFC 9773 section 5). */
   readonly replaces: string | undefined;
-  /** Ends the waits. */
-  readonly signal: AbortSignal;
   /** Makes a challenge known to whoever can be asked for it. */
   readonly publish: (challenge: AcmeChallenge) => Promise<void>;
 }
 
 /** Orders a certificate for a fresh key (RFC 8555 section 7.4). @throws {Error} with what the authority said */
 export async function orderCertificate(options: OrderOptions): Promise<KeyPair> {
-  const { client, library, hostname, replaces } = options;
+  const { client, hostname, replaces } = options;
   const request = {
     identifiers: [{ type: "dns", value: hostname }],
     ...(replaces === undefined ? {} : { replaces }),
@@ -42,7 +40,7 @@ export async function orderCertificate(options: OrderOptions): Promise<KeyPair> 
   }
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const keyPem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-  const [, csr] = await library.crypto.createCsr({ altNames: [hostname] }, keyPem);
+  const [, csr] = await acmeCrypto.createCsr({ altNames: [hostname] }, keyPem);
   await until(options, async () => statusOf(await client.getOrder(order), "ready"));
   await client.finalizeOrder(order, csr);
   let valid: Order = order;
@@ -54,12 +52,12 @@ export async function orderCertificate(options: OrderOptions): Promise<KeyPair> 
 }
 
 async function prove(authorization: Authorization, order: Order, options: OrderOptions): Promise<void> {
-  const { client, challengeType: type, publish, signal } = options;
+  const { client, challengeType: type, publish } = options;
   const challenge = authorization.challenges.find((offered) => offered.type === type);
   if (!challenge) throw new Error(`the authority offers no ${type} for this name`);
   const keyAuthorization = await client.getChallengeKeyAuthorization(challenge);
   await publish({ type, token: challenge.token, key_authorization: keyAuthorization });
-  await delay(SPREAD_MS, undefined, { signal });
+  await delay(SPREAD_MS);
   await client.completeChallenge(challenge);
   await until(options, async () => {
     const all = await client.getAuthorizations(order);
@@ -91,8 +89,8 @@ function problemText(item: Order | Authorization): string | undefined {
 }
 
 /** Looks until it is so, as often as the authority likes (RFC 8555 section 7.5.1: Retry-After). */
-async function until({ transport, signal }: OrderOptions, isSo: () => Promise<boolean>): Promise<void> {
+async function until({ transport }: OrderOptions, isSo: () => Promise<boolean>): Promise<void> {
   for (let wait = FIRST_LOOK_MS; !(await isSo()); wait = Math.min(wait * 2, LONGEST_LOOK_MS)) {
-    await delay(Math.min(transport.retryAfterMs ?? wait, LONGEST_WAIT_MS), undefined, { signal });
+    await delay(Math.min(transport.retryAfterMs ?? wait, LONGEST_WAIT_MS));
   }
 }

@@ -10,10 +10,11 @@ import type { AcmeConfig } from "../acme-options.ts";
 import { readStoredCertificate, type Certificate, type CertificateRead } from "../certificate.ts";
 import { afterFailure, ATTEMPTS_TTL_MS, parseAttempts, type Attempts } from "./attempts.ts";
 import type { Clock } from "./clock.ts";
-import { issue, openTransport } from "./issuance.ts";
+import { issue, readRoots } from "./issuance.ts";
 import { IssuerLock, LOCK_MS } from "./issuer-lock.ts";
 import { askRenewalInfo } from "./renewal-info.ts";
 import { renewalTime, type RenewalWindow } from "./renewal-time.ts";
+import { AcmeTransport } from "./transport.ts";
 
 export interface RenewalOptions {
   readonly hostname: Hostname;
@@ -268,7 +269,7 @@ export class CertificateRenewal {
     this.#askAt = clock.now() + ASK_AGAIN_MS;
     if (certificate === undefined) return;
     try {
-      const transport = await openTransport(acme, this.#closing.signal);
+      const transport = new AcmeTransport({ roots: await readRoots(acme), signal: this.#closing.signal });
       try {
         const info = await askRenewalInfo(transport, acme.acmeDirectoryUrl, certificate.chainPem);
         this.#window = info.window;

@@ -1,5 +1,3 @@
-import { AsyncLocalStorage } from "node:async_hooks";
-import type * as Acme from "acme-client";
 import { Agent, request } from "undici";
 import { z } from "zod";
 
@@ -38,27 +36,22 @@ export interface AcmeTransportOptions {
   /** PEM roots of the authority's own certificate; undefined: the public ones. */
   readonly roots: string | undefined;
   /** Ends what is under way. */
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal;
 }
-
-export type AcmeLibrary = typeof Acme;
-
-/** The one whose requests the library is making: its HTTP client is one for the whole process, ours is one for each attempt. */
-const inUse = new AsyncLocalStorage<AcmeTransport>();
 
 /**
  * HTTPS to a certificate authority: no proxies, no redirects, answers bounded in time and size. Redirects and plain HTTP are refused
  * because a directory is trusted by its URL (RFC 8555 section 6.1).
  */
 export class AcmeTransport {
-  readonly #options: AcmeTransportOptions;
+  readonly #signal: AbortSignal | undefined;
   readonly #agent: Agent;
   #problem: AcmeProblem | undefined;
   #retryAfterMs: number | undefined;
 
-  constructor(options: AcmeTransportOptions) {
-    this.#options = options;
-    this.#agent = new Agent({ connect: options.roots === undefined ? {} : { ca: options.roots } });
+  constructor({ roots, signal }: AcmeTransportOptions) {
+    this.#signal = signal;
+    this.#agent = new Agent({ connect: roots === undefined ? {} : { ca: roots } });
   }
 
   /** What the last refusing answer said; undefined when none was refused. */
@@ -71,15 +64,11 @@ export class AcmeTransport {
     return this.#retryAfterMs;
   }
 
-  /** Runs what calls the library; its requests go through this transport. */
-  run<T>(work: () => Promise<T>): Promise<T> {
-    return inUse.run(this, work);
-  }
-
   /** @throws {Error} when there is no whole answer; any status is an answer */
   async request({ url, method = "GET", headers = {}, body }: AcmeRequest): Promise<AcmeAnswer> {
     if (URL.parse(url)?.protocol !== "https:") throw new Error(`not an https URL: ${url}`);
-    const signal = AbortSignal.any([this.#options.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
+    const deadline = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    const signal = this.#signal ? AbortSignal.any([this.#signal, deadline]) : deadline;
     const response = await request(url, {
       method: method.toUpperCase(),
       headers: { ...headers, "user-agent": USER_AGENT },
@@ -109,25 +98,6 @@ export class AcmeTransport {
   async close(): Promise<void> {
     await this.#agent.destroy();
   }
-}
-
-/** Loads the library, once something is to be ordered, and puts its requests on our transport. */
-export async function loadAcmeLibrary(): Promise<AcmeLibrary> {
-  const library = await import("acme-client");
-  // One that resolves whatever the status is never gets to the library's retries, which sleep as long as the server says.
-  library.axios.defaults.adapter = async (config) => {
-    const transport = inUse.getStore();
-    if (!transport) throw new TypeError("the ACME library was called outside of a transport");
-    const { url = "", method = "get", data } = config;
-    const { status, headers, text } = await transport.request({
-      url,
-      method,
-      headers: { "content-type": "application/jose+json" },
-      body: typeof data === "string" ? data : undefined,
-    });
-    return { data: text, status, statusText: "", headers, config };
-  };
-  return library;
 }
 
 function flat(headers: Record<string, string | string[] | undefined>): Record<string, string> {

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Redis } from "ioredis";
 import { parseAcmeChallenge } from "@gatehouse/shared/acme-challenge";
 import { canonicalIp } from "@gatehouse/shared/address";
@@ -7,6 +7,7 @@ import { listen, type ListenAddress } from "@gatehouse/shared/listen-address";
 import type { RecordLog } from "@gatehouse/shared/log-record";
 import { acmeChallengeKey } from "@gatehouse/shared/redis-keys";
 import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
+import { ConnectionLimits } from "./limits.ts";
 import { hasIpv4Sibling } from "./listener.ts";
 import { readPlainRequest, type PlainRequest } from "./plain-request.ts";
 import type { RouteTable } from "./route-table.ts";
@@ -34,6 +35,8 @@ const REQUEST_TIMEOUT_MS = 5000;
 const CHECK_MS = 1000;
 /** Every answer ends its connection, so this is more than a busy host sees; the kernel keeps the others waiting for a moment. */
 const MAX_CONNECTIONS = 512;
+/** Slow ones of one address (IPv6: one /64) leave room for an authority. */
+const MAX_CONNECTIONS_PER_ADDRESS = 64;
 
 const ANSWERED = { event: "challenge_answered", message: "challenge answered: http-01" } as const;
 const NOT_FOUND: Answer = { status: 404, text: "" };
@@ -46,6 +49,10 @@ const NOT_FOUND: Answer = { status: 404, text: "" };
 export class PlainPort {
   readonly #options: PlainPortOptions;
   readonly #servers: Server[] = [];
+  readonly #limits = new ConnectionLimits({
+    max: MAX_CONNECTIONS,
+    maxPerAddress: MAX_CONNECTIONS_PER_ADDRESS,
+  });
   #redis: Redis | undefined;
 
   constructor(options: PlainPortOptions) {
@@ -67,7 +74,7 @@ export class PlainPort {
         },
         (request, response) => void this.#serve(request, response),
       );
-      server.maxConnections = MAX_CONNECTIONS;
+      server.prependListener("connection", (socket: Socket) => this.#admit(socket));
       this.#servers.push(server);
       await listen(server, address, { ipv6Only: hasIpv4Sibling(address, addresses) });
       const info = server.address();
@@ -84,6 +91,24 @@ export class PlainPort {
       server.closeAllConnections();
     }
     if (this.#redis) await closeRedis(this.#redis);
+  }
+
+  /** Shed before anything is read, as on the other port. */
+  #admit(socket: Socket): void {
+    const ip = canonicalIp(socket.remoteAddress ?? "::");
+    if (!this.#limits.enter()) {
+      socket.resetAndDestroy();
+      return;
+    }
+    if (!this.#limits.enterAddress(ip)) {
+      this.#limits.leave();
+      socket.resetAndDestroy();
+      return;
+    }
+    socket.once("close", () => {
+      this.#limits.leave();
+      this.#limits.leaveAddress(ip);
+    });
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -160,6 +160,20 @@ describe("bounds", () => {
     expect(performance.now() - startedAt).toBeLessThan(4000);
   });
 
+  test("one address can't take all connections, and gets them back", async () => {
+    named = { "a.example": "a.example" };
+    const idle = Array.from({ length: 64 }, () => connect(port, "127.0.0.1").on("error", () => undefined));
+    await Promise.all(idle.map((socket) => once(socket, "connect")));
+    await expect(get("/")).rejects.toMatchObject({ code: "ECONNRESET" });
+    const other = connect({ port, host: "127.0.0.1", localAddress: "127.0.0.2" });
+    other.write("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    const [answer] = (await once(other, "data")) as [Buffer];
+    expect(status(answer.toString())).toBe(308);
+    other.destroy();
+    for (const socket of idle) socket.destroy();
+    await eventually(async () => status(await get("/").catch(() => "")) === 308);
+  });
+
   test("a body is not waited for", async () => {
     named = { "a.example": "a.example" };
     const answer = await send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000000\r\n\r\n");

@@ -104,7 +104,12 @@ class OwnPebble implements Pebble {
     const { directory, ports } = this.#place;
     const args = ["-config", join(directory, "config.json"), "-dnsserver", `127.0.0.1:${ports.dns}`];
     // Its defaults sleep up to 15 s before a check, and refuse one nonce in twenty: a test says itself what it wants to see.
-    const calm = { PEBBLE_VA_NOSLEEP: "1", PEBBLE_WFE_NONCEREJECT: "0", PEBBLE_AUTHZREUSE: "0" };
+    const calm = {
+      PEBBLE_VA_NOSLEEP: "1",
+      PEBBLE_VA_ALWAYS_VALID: "0",
+      PEBBLE_WFE_NONCEREJECT: "0",
+      PEBBLE_AUTHZREUSE: "0",
+    };
     this.#pebble = startGuarded(this.#programs.pebble, args, { env: { ...process.env, ...calm, ...env } });
     const deadline = performance.now() + READY_TIMEOUT_MS;
     while (!(await this.#answers())) {

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { SealingKeys } from "@gatehouse/shared/sealing";
 import { findPebble } from "@gatehouse/testbed/pebble-program";
 import { HOSTNAME, eventually, type Front } from "./support/front-bed.ts";
 import { keysOf, openAcmeBed, servedSerial, storedCertificate, type AcmeBed } from "./support/acme-bed.ts";
@@ -158,6 +159,27 @@ suite(title, () => {
     clock.moveBy(wait);
     await again.record(({ event }) => event === "certificate_issued");
     expect(await keysOf(acme.bed, "acme:attempts")).toEqual([]);
+  });
+
+  test("a certificate that comes from elsewhere ends the failing, and is renewed in its turn", async () => {
+    const front = await start();
+    acme.reached.length = 0;
+    await front.record(({ event }) => event === "certificate_failed");
+    const { certPem, keyPem } = await acme.bed.authority.issue([HOSTNAME]);
+    const key = `cert:${HOSTNAME}`;
+    const sealed = SealingKeys.parse(acme.bed.secretKey, [])
+      ?.forHostname(HOSTNAME as never)
+      ?.seal(key, keyPem);
+    const value = { fullchain_pem: certPem, private_key: sealed, source: "import" };
+    await acme.bed.store.set(key, JSON.stringify(value));
+    const { validFrom, validTo } = new X509Certificate(certPem);
+    const { next_at: next } = await eventually(async () => {
+      const now = await renewal(front);
+      return now.state === "waiting" && now;
+    });
+    const share = (Date.parse(next) - Date.parse(validFrom)) / (Date.parse(validTo) - Date.parse(validFrom));
+    expect(share).toBeGreaterThan(0.63);
+    expect(share).toBeLessThanOrEqual(0.667);
   });
 
   test("refused nonces are repeated", async () => {

@@ -93,6 +93,11 @@ export class CertificateRenewal {
     this.#text = text;
     this.#stored = text === null ? undefined : readStoredCertificate(text, hostname, sealing);
     this.#window = undefined;
+    if (this.#known !== undefined) {
+      // Another instance got it, or an operator stored it. Should it be due already, what failed is read again under the lock.
+      this.#notBefore = 0;
+      this.#problem = undefined;
+    }
     // Of a certificate that was imported the directory may know nothing.
     this.#askAt = this.#ownCertificate === undefined ? Infinity : clock.now();
     this.#plan();

@@ -1,16 +1,23 @@
 // `scripts/gatehouse <noun> <verb>`: what operators type. Exit 0, 1 (failed), 2 (usage), 78 (configuration).
 import { ConfigError, EXIT_CONFIG } from "@gatehouse/shared/config-error";
 import { UsageError, type Command } from "./commands/command.ts";
+import { hostCommands } from "./commands/host.ts";
 import { keyRotate } from "./commands/key-rotate.ts";
 import { logCommands } from "./commands/log.ts";
 
-const COMMANDS: readonly Command[] = [keyRotate, ...logCommands];
+const COMMANDS: readonly Command[] = [...hostCommands, keyRotate, ...logCommands];
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
-function overview(): string {
-  const lines = COMMANDS.map(({ name, summary }) => `  gatehouse ${name.padEnd(24)} ${summary}`);
+function overview(commands: readonly Command[] = COMMANDS): string {
+  const lines = commands.map(({ name, summary }) => `  gatehouse ${name.padEnd(24)} ${summary}`);
   return ["Usage: gatehouse <noun> <verb> [arguments] [--json] [--help]", "", ...lines, ""].join("\n");
+}
+
+/** Of a noun that exists only its verbs are told. */
+function unknown(noun: string, verb: string): string {
+  const ofNoun = COMMANDS.filter(({ name }) => name.startsWith(`${noun} `));
+  return `no command "${noun} ${verb}".\n\n${overview(ofNoun.length > 0 ? ofNoun : COMMANDS)}`;
 }
 
 async function run(words: readonly string[]): Promise<void> {
@@ -21,7 +28,7 @@ async function run(words: readonly string[]): Promise<void> {
     return;
   }
   const command = COMMANDS.find(({ name }) => name === `${noun} ${verb}`);
-  if (!command) throw new UsageError(`no command "${noun} ${verb}".\n\n${overview()}`);
+  if (!command) throw new UsageError(unknown(noun, verb));
   if (args.includes("--help")) process.stdout.write(`${command.help}\n`);
   else await command.run(args, process.env);
 }

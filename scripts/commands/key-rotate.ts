@@ -37,6 +37,7 @@ const options = {
 export const keyRotate: Command = {
   name: "key rotate",
   summary: "a new signing key for a host; tokens of the old one stay good",
+  options: ["--json", "--help"],
   help: `Usage: gatehouse key rotate HOST [--json]
 
 Makes a new signing key for the host's access tokens. Running instances take it within a second; nothing is restarted. The old

@@ -1,6 +1,6 @@
 import type { Environment } from "@gatehouse/shared/read-config";
 import { closeRecordRedis, openRecordRedis } from "@gatehouse/shared/record-redis";
-import { CRITERIA, readLogRequest, type LogVerb } from "../log/log-request.ts";
+import { CRITERIA, LOG_OPTIONS, readLogRequest, type LogVerb } from "../log/log-request.ts";
 import { MOMENT_FORMS } from "../log/moment.ts";
 import { printRecords } from "../log/print-records.ts";
 import { RecordOutput } from "../log/record-output.ts";
@@ -78,6 +78,7 @@ export const logCommands: readonly Command[] = VERBS.map((verb) => ({
   name: `log ${verb.verb}`,
   summary: verb.summary,
   help: helpOf(verb),
+  options: LOG_OPTIONS,
   async run(args, env) {
     await run(readLogRequestNow(verb.verb, args), env);
   },

@@ -91,6 +91,12 @@ export const CRITERIA = {
 type CriterionName = keyof typeof CRITERIA;
 const NAMES = Object.keys(CRITERIA) as CriterionName[];
 
+/** Every option with its dashes. */
+export const LOG_OPTIONS: readonly string[] = [
+  ...NAMES,
+  ..."since until limit errors follow json help".split(" "),
+].map((name) => `--${name}`);
+
 /** The verbs of `gatehouse log`: a criterion, or one of those that need no value. */
 export type LogVerb = Exclude<CriterionName, "level"> | "errors" | "follow";
 

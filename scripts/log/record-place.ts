@@ -1,6 +1,6 @@
-import { NO_RECORD_STORE, recordOptions, redisUrlOption } from "@gatehouse/shared/common-options";
+import { NO_RECORD_STORE, recordOptions } from "@gatehouse/shared/common-options";
 import { readConfig, type Environment } from "@gatehouse/shared/read-config";
-import { demoRedisUrl } from "../demo/demo-redis.ts";
+import { controlPlace } from "../commands/control-store.ts";
 
 const { logRedisUrl } = recordOptions;
 
@@ -10,13 +10,11 @@ const { logRedisUrl } = recordOptions;
  * @throws {ConfigError} for a URL that can't be read, {@link Error} when nothing is stored
  */
 export async function recordPlace(env: Environment): Promise<string> {
-  const config = readConfig({ logRedisUrl, redisUrl: redisUrlOption }, env);
+  const config = readConfig({ logRedisUrl }, env);
   if (config.logRedisUrl === NO_RECORD_STORE) {
     throw new Error(
       "LOG_REDIS_URL is off: nothing is stored, the records are on the consoles of the processes",
     );
   }
-  if (config.logRedisUrl !== undefined) return config.logRedisUrl;
-  const isGiven = ["REDIS_URL", "REDIS_URL_FILE", "CREDENTIALS_DIRECTORY"].some((name) => env[name]);
-  return (isGiven ? undefined : await demoRedisUrl()) ?? config.redisUrl;
+  return config.logRedisUrl ?? (await controlPlace(env));
 }

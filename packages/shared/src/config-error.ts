@@ -14,12 +14,13 @@ export class ConfigError extends Error {
   readonly problems: readonly ConfigProblem[];
 
   constructor(what: string, problems: readonly ConfigProblem[]) {
-    super(`${what}:\n${problems.map((problem) => `  ${describe(problem)}`).join("\n")}`);
+    super(`${what}:\n${problems.map((problem) => `  ${describeProblem(problem)}`).join("\n")}`);
     this.name = "ConfigError";
     this.problems = problems;
   }
 }
 
-function describe({ key, expected, got }: ConfigProblem): string {
+/** Returns the problem as one line. */
+export function describeProblem({ key, expected, got }: ConfigProblem): string {
   return `${key}: ${expected}${got === undefined ? "" : `, got ${got}`}`;
 }

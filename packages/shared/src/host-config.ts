@@ -94,6 +94,9 @@ const documentSchema = z.strictObject({
   certificate: z.enum(["acme", "stored", "file"]).default("acme"),
 });
 
+/** Every field of the document, in the order of the contract. */
+export const HOST_CONFIG_FIELDS: readonly string[] = Object.keys(documentSchema.shape);
+
 /** The value of `proxy:{hostname}` with every default filled in; field names are those of the document (contract section 4). */
 export type HostConfig = z.infer<typeof documentSchema>;
 
@@ -103,6 +106,8 @@ export type HostConfigParse =
 
 /** A key that may be repeated: it looks like a field's name, mistyped perhaps, and not like a value that slipped into its place. */
 const FIELD_NAME = /^[a-z_]{1,40}$/i;
+/** Fields whose value is a secret: named in a problem, never quoted. */
+export const SECRET_FIELDS: ReadonlySet<string> = new Set(["oidc_client_secret", "github_client_secret"]);
 
 /** Reads a host config document; every problem is listed at once, unknown keys included. Never throws. */
 export function parseHostConfig(text: string): HostConfigParse {

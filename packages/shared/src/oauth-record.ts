@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import type { z } from "zod";
+import { z } from "zod";
 import type { Hostname } from "./hostname.ts";
 
 /** A stored record with the exact text it was read from, which a later {@link replaceRecord} compares with. */
@@ -36,6 +36,17 @@ export function parseRecord<Value extends { hostname: string }>(
   }
   const parsed = expected.schema.safeParse(document);
   return parsed.success && parsed.data.hostname === expected.hostname ? parsed.data : undefined;
+}
+
+const ownedSchema = z.object({ hostname: z.string() });
+
+/** Returns the hostname that a record carries, whatever else is in it; undefined when it is none of ours. Never throws. */
+export function recordHostname(text: string): string | undefined {
+  try {
+    return ownedSchema.safeParse(JSON.parse(text)).data?.hostname;
+  } catch {
+    return undefined;
+  }
 }
 
 /** One key only, so that it also runs on a Redis Cluster; the texts are compared as they are, nothing is decoded in Lua. */

@@ -9,10 +9,16 @@ export function routeKey(name: string): string {
   return ROUTE_PREFIX + name;
 }
 
+/** Prefix of every host config. */
+export const HOST_CONFIG_PREFIX = "proxy:";
+
 /** Key of a host config (JSON). Written by operators and the command line only. */
 export function hostConfigKey(hostname: Hostname): string {
-  return `proxy:${hostname}`;
+  return HOST_CONFIG_PREFIX + hostname;
 }
+
+/** Key of the ports that hosts were given (hash: port, then `hostname milliseconds`). Written by the command line only. */
+export const PORT_CLAIMS_KEY = "host:ports";
 
 /** Key of a stored certificate (JSON; the private key in it is sealed under this key's name). */
 export function certificateKey(hostname: Hostname): string {
@@ -45,6 +51,9 @@ export const OAUTH_PREFIX = "oauth:";
 export const TOKEN_PREFIX = "oauth:token:";
 /** Prefix of the client records; the protected resource tracks it as a whole, because tokens end with their client. */
 export const CLIENT_PREFIX = "oauth:client:";
+
+/** Prefix of the grants. */
+export const GRANT_PREFIX = "oauth:grant:";
 
 /**
  * Returns what a bearer value (code, refresh token, secret, cookie) is stored under: its SHA-256 in base64url. The values have
@@ -81,7 +90,7 @@ export function refreshTokenKey(refreshToken: string): string {
 
 /** Key of a grant (JSON): what one account gave one client. The id is no bearer value. */
 export function grantKey(grantId: string): string {
-  return `oauth:grant:${grantId}`;
+  return GRANT_PREFIX + grantId;
 }
 
 /** Key of who stands behind a grant (JSON, `GrantIdentity`); lives as long as the grant. */

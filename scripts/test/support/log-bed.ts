@@ -1,4 +1,4 @@
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import type { LogRecord } from "@gatehouse/shared/log-record";
@@ -7,14 +7,9 @@ import type { RecordRedis } from "@gatehouse/shared/record-segments";
 import { RecordStore } from "@gatehouse/shared/record-store";
 import { StoredBatch } from "@gatehouse/shared/stored-batch";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
+import { runScript, type Ran } from "./command-bed.ts";
 
 const SCRIPTS = join(import.meta.dirname, "../..");
-
-export interface Ran {
-  readonly status: number | null;
-  readonly out: string;
-  readonly err: string;
-}
 
 /** A stored record of its own, and the commands that read it. */
 export class LogBed {
@@ -54,11 +49,7 @@ export class LogBed {
   /** Runs a command of `scripts/` to its end. */
   run(command: readonly string[], env: Record<string, string> = {}): Ran {
     const [name = "", ...args] = command;
-    const { status, stdout, stderr } = spawnSync(join(SCRIPTS, name), args, {
-      encoding: "utf8",
-      env: { ...this.environment, ...env },
-    });
-    return { status, out: stdout, err: stderr };
+    return runScript(name, args, { ...this.environment, ...env });
   }
 
   /** Runs `gatehouse log …`. */

@@ -4,8 +4,16 @@ import { UsageError, type Command } from "./commands/command.ts";
 import { hostCommands } from "./commands/host.ts";
 import { keyRotate } from "./commands/key-rotate.ts";
 import { logCommands } from "./commands/log.ts";
+import { oauthCommands } from "./commands/oauth.ts";
+import { routeCommands } from "./commands/route.ts";
 
-const COMMANDS: readonly Command[] = [...hostCommands, keyRotate, ...logCommands];
+const COMMANDS: readonly Command[] = [
+  ...hostCommands,
+  ...routeCommands,
+  ...oauthCommands,
+  keyRotate,
+  ...logCommands,
+];
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 

@@ -56,6 +56,15 @@ export function hostnameOf(word: string | undefined): Hostname {
   throw new UsageError(`${JSON.stringify(word ?? "")} is no hostname (${parsed.problem})`);
 }
 
+/**
+ * Returns the name a route may be filed under: a hostname, `*.parent` or `*`.
+ * @throws {UsageError} when it is none
+ */
+export function routeNameOf(word: string | undefined): string {
+  if (word === "*") return word;
+  return word?.startsWith("*.") ? `*.${hostnameOf(word.slice(2))}` : hostnameOf(word);
+}
+
 /** @throws {UsageError} when it is no route value */
 export function routeValueOf(text: string): string {
   const parsed = parseRoute(text);

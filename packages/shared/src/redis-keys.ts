@@ -103,9 +103,12 @@ export function grantMembersKey(grantId: string): string {
   return `oauth:grant-members:${grantId}`;
 }
 
+/** Prefix of the lists of a client's grants. */
+export const CLIENT_GRANTS_PREFIX = "oauth:client-grants:";
+
 /** Key of the sorted set of a client's grant ids on one hostname, by their end (unix seconds). */
 export function clientGrantsKey(hostname: Hostname, clientId: string): string {
-  return `oauth:client-grants:${hostname}:${clientId}`;
+  return `${CLIENT_GRANTS_PREFIX}${hostname}:${clientId}`;
 }
 
 /** Key of a started authorization (JSON, sealed), by the engine's id, which is also the value of a cookie. */

@@ -1,5 +1,6 @@
 import { Provider, errors, type Adapter } from "oidc-provider";
 import { z } from "zod";
+import { grantRecordSchema } from "@gatehouse/shared/grant-record";
 import { parseRecord, readRecord, replaceRecord } from "@gatehouse/shared/oauth-record";
 import { revokeGrant, revokeToken } from "@gatehouse/shared/oauth-revocation";
 import { assertionKey, codeKey, grantKey, interactionKey, tokenKey } from "@gatehouse/shared/redis-keys";
@@ -12,7 +13,7 @@ import type { RefreshTokens } from "./refresh-tokens.ts";
 
 /** The engine's payload inside a record, whatever it holds. */
 const payloadSchema = z.looseObject({});
-const grantSchema = z.object({ hostname: z.string(), payload: payloadSchema });
+const assertionSchema = z.object({ hostname: z.string(), payload: payloadSchema });
 const codeSchema = z.object({
   hostname: z.string(),
   payload: payloadSchema,
@@ -83,7 +84,7 @@ function grantAdapter(store: OAuthStore): Adapter {
       await store.saveGrant(id, { ...payload, clientId: payload.clientId });
     },
     async find(id) {
-      return (await readRecord(redis, grantKey(id), { hostname, schema: grantSchema }))?.value.payload;
+      return (await readRecord(redis, grantKey(id), { hostname, schema: grantRecordSchema }))?.value.payload;
     },
     async destroy(id) {
       await revokeGrant(redis, id);
@@ -180,7 +181,7 @@ function assertionAdapter(store: OAuthStore): Adapter {
     ...unusedMethods("ReplayDetection"),
     async find(id) {
       const text = await redis.get(assertionKey(hostname, id));
-      return text === null ? undefined : parseRecord(text, { hostname, schema: grantSchema })?.payload;
+      return text === null ? undefined : parseRecord(text, { hostname, schema: assertionSchema })?.payload;
     },
     async upsert(id, payload, expiresIn) {
       const record = JSON.stringify({ hostname, payload });

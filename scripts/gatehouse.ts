@@ -1,5 +1,6 @@
 // `scripts/gatehouse <noun> <verb>`: what operators type. Exit 0, 1 (failed), 2 (usage), 78 (configuration).
 import { ConfigError, EXIT_CONFIG } from "@gatehouse/shared/config-error";
+import { certificateCommands } from "./commands/certificate.ts";
 import { UsageError, type Command } from "./commands/command.ts";
 import { hostCommands } from "./commands/host.ts";
 import { keyRotate } from "./commands/key-rotate.ts";
@@ -11,6 +12,7 @@ const COMMANDS: readonly Command[] = [
   ...hostCommands,
   ...routeCommands,
   ...oauthCommands,
+  ...certificateCommands,
   keyRotate,
   ...logCommands,
 ];

@@ -66,7 +66,7 @@ describe("gatehouse key rotate", () => {
     ]);
     expect(gatehouse(["key", "rotate"])).toMatchObject({
       status: 2,
-      err: expect.stringContaining("one hostname"),
+      err: expect.stringContaining("key rotate takes HOST"),
     });
     expect(gatehouse(["key", "rotate", HOST, "--force"]).status).toBe(2);
     const wrong = gatehouse(["key", "rotate", HOST], {

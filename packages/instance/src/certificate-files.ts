@@ -2,7 +2,7 @@ import { watch, type FSWatcher } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Hostname } from "@gatehouse/shared/hostname";
-import { checkKeyPair, type CertificateRead } from "./certificate.ts";
+import { checkKeyPair, type CertificateRead } from "@gatehouse/shared/certificate";
 
 export interface CertificateFilesOptions {
   readonly hostname: Hostname;

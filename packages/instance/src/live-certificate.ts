@@ -9,7 +9,7 @@ import {
   readStoredCertificate,
   type Certificate,
   type CertificateRead,
-} from "./certificate.ts";
+} from "@gatehouse/shared/certificate";
 import { sessionTicketKeys, ticketDay } from "./session-ticket-keys.ts";
 import { makeStandIn } from "./stand-in-certificate.ts";
 import { TLS_OPTIONS } from "./tls-accept.ts";

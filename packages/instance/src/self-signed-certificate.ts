@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import type { Hostname } from "@gatehouse/shared/hostname";
-import type { KeyPair } from "./certificate.ts";
+import type { KeyPair } from "@gatehouse/shared/certificate";
 import { der, derTime } from "./der.ts";
 
 const ECDSA_WITH_SHA256 = Buffer.from("300a06082a8648ce3d040302", "hex");

@@ -1,5 +1,5 @@
 import type { Hostname } from "@gatehouse/shared/hostname";
-import type { KeyPair } from "./certificate.ts";
+import type { KeyPair } from "@gatehouse/shared/certificate";
 import { makeSelfSigned } from "./self-signed-certificate.ts";
 
 const LIFETIME_MS = 365 * 86_400_000;

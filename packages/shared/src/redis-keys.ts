@@ -20,9 +20,12 @@ export function hostConfigKey(hostname: Hostname): string {
 /** Key of the ports that hosts were given (hash: port, then `hostname milliseconds`). Written by the command line only. */
 export const PORT_CLAIMS_KEY = "host:ports";
 
+/** Prefix of every stored certificate. */
+export const CERTIFICATE_PREFIX = "cert:";
+
 /** Key of a stored certificate (JSON; the private key in it is sealed under this key's name). */
 export function certificateKey(hostname: Hostname): string {
-  return `cert:${hostname}`;
+  return CERTIFICATE_PREFIX + hostname;
 }
 
 /** Key of a hostname's account at an authority (JSON, sealed as a whole), by the URL of its directory. */

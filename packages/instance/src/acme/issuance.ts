@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import { acmeChallengeKey } from "@gatehouse/shared/redis-keys";
 import type { AcmeConfig } from "../acme-options.ts";
-import { checkKeyPair, type Certificate } from "../certificate.ts";
+import { checkKeyPair, type Certificate } from "@gatehouse/shared/certificate";
 import { readAccount, writeAccount, type AccountPlace } from "./account.ts";
 import { GO_ON, type OrderInput, type OrderResult, type OrderStep } from "./order-messages.ts";
 import { renewalIdentifier } from "./renewal-info.ts";

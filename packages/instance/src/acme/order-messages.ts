@@ -1,6 +1,6 @@
 import type { AcmeChallenge, AcmeChallengeType } from "@gatehouse/shared/acme-challenge";
 import type { Hostname } from "@gatehouse/shared/hostname";
-import type { KeyPair } from "../certificate.ts";
+import type { KeyPair } from "@gatehouse/shared/certificate";
 import type { Account } from "./account.ts";
 
 /** What the thread of an order is given. */

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Authorization, Client, Order } from "acme-client";
 import type { AcmeChallenge, AcmeChallengeType } from "@gatehouse/shared/acme-challenge";
 import type { Hostname } from "@gatehouse/shared/hostname";
-import type { KeyPair } from "../certificate.ts";
+import type { KeyPair } from "@gatehouse/shared/certificate";
 import { acmeCrypto } from "./library.ts";
 import { acmeProblemSchema, type AcmeTransport } from "./transport.ts";
 

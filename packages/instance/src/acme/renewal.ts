@@ -7,7 +7,7 @@ import { closeRedis, openRedis, readyWithin } from "@gatehouse/shared/redis-conn
 import type { SealingKeys } from "@gatehouse/shared/sealing";
 import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
 import type { AcmeConfig } from "../acme-options.ts";
-import { readStoredCertificate, type Certificate, type CertificateRead } from "../certificate.ts";
+import { readStoredCertificate, type Certificate, type CertificateRead } from "@gatehouse/shared/certificate";
 import { afterFailure, ATTEMPTS_TTL_MS, parseAttempts, type Attempts } from "./attempts.ts";
 import type { Clock } from "./clock.ts";
 import { issue, readRoots } from "./issuance.ts";

@@ -1,9 +1,9 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
 import { createSecureContext } from "node:tls";
-import type { Hostname } from "@gatehouse/shared/hostname";
-import { certificateKey } from "@gatehouse/shared/redis-keys";
-import type { SealingKeys } from "@gatehouse/shared/sealing";
-import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
+import type { Hostname } from "./hostname.ts";
+import { certificateKey } from "./redis-keys.ts";
+import type { SealingKeys } from "./sealing.ts";
+import { parseStoredCertificate, type StoredCertificate } from "./stored-certificate.ts";
 
 /** A certificate chain, leaf first, and its private key, both PEM. The key never leaves this process. */
 export interface KeyPair {
@@ -60,6 +60,21 @@ export function readStoredCertificate(text: string, hostname: Hostname, keys: Se
   const keyPem = keys.open(certificateKey(hostname), stored.private_key);
   if (!keyPem) return bad("the stored private key can't be opened with the secret keys of this process");
   return checkKeyPair({ chainPem: stored.fullchain_pem, keyPem: keyPem.toString() }, hostname);
+}
+
+/** Returns the value of `cert:{hostname}`: the pair with its key sealed, as instances expect it. */
+export function storedCertificateText(
+  { chainPem, keyPem, expiresAt }: Certificate,
+  source: string,
+  { hostname, keys }: { readonly hostname: Hostname; readonly keys: SealingKeys },
+): string {
+  const stored: StoredCertificate = {
+    fullchain_pem: chainPem,
+    private_key: keys.seal(certificateKey(hostname), keyPem),
+    expires_at: new Date(expiresAt).toISOString(),
+    source,
+  };
+  return JSON.stringify(stored);
 }
 
 function bad(problem: string): CertificateRead {

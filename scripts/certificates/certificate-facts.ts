@@ -1,0 +1,101 @@
+import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { Redis } from "ioredis";
+import { parseHostConfig } from "@gatehouse/shared/host-config";
+import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
+import { CERTIFICATE_PREFIX, certificateKey, hostConfigKey } from "@gatehouse/shared/redis-keys";
+import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
+import { scanKeys } from "../hosts/scan-keys.ts";
+import { readHosts } from "../hosts/stored-host.ts";
+
+const DAY_MS = 86_400_000;
+/** A certificate of 90 days is renewed with 30 left; one with fewer than this has been failing for weeks. */
+const SOON_DAYS = 14;
+
+/** What an operator asks of a certificate. */
+export interface CertificateFacts {
+  readonly hostname: Hostname;
+  /** What the host config says: `acme`, `stored` or `file`; null without a config that can be read. */
+  readonly wanted: string | null;
+  /** Where this one was found: `stored (import)`, a path, or null when there is none. */
+  readonly found: string | null;
+  readonly issuer: string | null;
+  readonly names: readonly string[];
+  /** RFC 3339. */
+  readonly not_after: string | null;
+  readonly days_left: number | null;
+  readonly problem: string | null;
+}
+
+/** Returns the facts of one host. `file` is where its instance has it, which only its environment says. */
+export async function certificateOf(
+  redis: Redis,
+  hostname: Hostname,
+  { file, now }: { readonly file?: string; readonly now: number },
+): Promise<CertificateFacts> {
+  const config = await redis.get(hostConfigKey(hostname));
+  const parsed = config === null ? undefined : parseHostConfig(config);
+  const wanted = parsed?.ok ? parsed.config.certificate : null;
+  if (file !== undefined)
+    return facts({ hostname, wanted, now }, { found: file, pem: await readFile(file, "utf8") });
+  const text = await redis.get(certificateKey(hostname));
+  if (text === null) {
+    const problem =
+      wanted === "file"
+        ? "in the file that its instance was given (GATEHOUSE_CERTIFICATE_FILE): name it with --file"
+        : "none is stored";
+    return { ...NOTHING, hostname, wanted, problem };
+  }
+  const stored = parseStoredCertificate(text);
+  if (stored === undefined)
+    return {
+      ...NOTHING,
+      hostname,
+      wanted,
+      found: "stored",
+      problem: "not JSON with fullchain_pem and private_key",
+    };
+  const found = `stored (${stored.source ?? "source unknown"})`;
+  return facts({ hostname, wanted, now }, { found, pem: stored.fullchain_pem });
+}
+
+/** Returns the facts of every host, and of certificates that are stored for hosts that are gone. */
+export async function everyCertificate(redis: Redis, now: number): Promise<CertificateFacts[]> {
+  const names = new Set<Hostname>();
+  for (const { hostname, config } of await readHosts(redis)) if (config !== null) names.add(hostname);
+  for await (const key of scanKeys(redis, CERTIFICATE_PREFIX)) {
+    const name = parseHostname(key.slice(CERTIFICATE_PREFIX.length));
+    if (name.ok) names.add(name.hostname);
+  }
+  return await Promise.all([...names].sort().map((name) => certificateOf(redis, name, { now })));
+}
+
+const NOTHING = { found: null, issuer: null, names: [], not_after: null, days_left: null } as const;
+
+function facts(
+  { hostname, wanted, now }: { hostname: Hostname; wanted: string | null; now: number },
+  { found, pem }: { found: string; pem: string },
+): CertificateFacts {
+  let leaf: X509Certificate;
+  try {
+    leaf = new X509Certificate(pem);
+  } catch {
+    return { ...NOTHING, hostname, wanted, found, problem: "not a PEM certificate" };
+  }
+  const notAfter = Date.parse(leaf.validTo);
+  const daysLeft = Math.floor((notAfter - now) / DAY_MS);
+  const problems = [
+    leaf.checkHost(hostname) === undefined ? `does not name ${hostname}` : "",
+    daysLeft < 0 ? "has expired" : daysLeft < SOON_DAYS ? "expires soon" : "",
+  ].filter((problem) => problem !== "");
+  return {
+    hostname,
+    wanted,
+    found,
+    issuer: leaf.issuer.replaceAll("\n", ", "),
+    names: (leaf.subjectAltName ?? "").split(", ").map((name) => name.replace(/^(?:DNS|IP Address):/, "")),
+    not_after: new Date(notAfter).toISOString(),
+    days_left: daysLeft,
+    problem: problems.length === 0 ? null : problems.join(", "),
+  };
+}

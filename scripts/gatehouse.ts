@@ -2,6 +2,7 @@
 import { ConfigError, EXIT_CONFIG } from "@gatehouse/shared/config-error";
 import { certificateCommands } from "./commands/certificate.ts";
 import { UsageError, type Command } from "./commands/command.ts";
+import { configCommands } from "./commands/config.ts";
 import { hostCommands } from "./commands/host.ts";
 import { keyRotate } from "./commands/key-rotate.ts";
 import { logCommands } from "./commands/log.ts";
@@ -14,6 +15,7 @@ const COMMANDS: readonly Command[] = [
   ...oauthCommands,
   ...certificateCommands,
   keyRotate,
+  ...configCommands,
   ...logCommands,
 ];
 const EXIT_FAILED = 1;

@@ -83,7 +83,8 @@ function fileText(path: string): string {
   }
 }
 
-function isObject(value: unknown): value is HostDocument {
+/** True for a JSON object. */
+export function isObject(value: unknown): value is HostDocument {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 

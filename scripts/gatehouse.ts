@@ -1,5 +1,6 @@
 // `scripts/gatehouse <noun> <verb>`: what operators type. Exit 0, 1 (failed), 2 (usage), 78 (configuration).
 import { ConfigError, EXIT_CONFIG } from "@gatehouse/shared/config-error";
+import { backupCommands } from "./commands/backup.ts";
 import { certificateCommands } from "./commands/certificate.ts";
 import { UsageError, type Command } from "./commands/command.ts";
 import { configCommands } from "./commands/config.ts";
@@ -16,6 +17,7 @@ const COMMANDS: readonly Command[] = [
   ...certificateCommands,
   keyRotate,
   ...configCommands,
+  ...backupCommands,
   ...logCommands,
 ];
 const EXIT_FAILED = 1;
@@ -33,14 +35,15 @@ function unknown(noun: string, verb: string): string {
 }
 
 async function run(words: readonly string[]): Promise<void> {
-  const [noun = "", verb = "", ...args] = words;
+  const [noun = "", verb = ""] = words;
   if (noun === "" || noun === "--help" || noun === "help") {
     process.stdout.write(overview());
     if (noun === "") throw new UsageError("which command?");
     return;
   }
-  const command = COMMANDS.find(({ name }) => name === `${noun} ${verb}`);
+  const command = COMMANDS.find(({ name }) => name === noun || name === `${noun} ${verb}`);
   if (!command) throw new UsageError(unknown(noun, verb));
+  const args = words.slice(command.name.split(" ").length);
   if (args.includes("--help")) process.stdout.write(`${command.help}\n`);
   else await command.run(args, process.env);
 }

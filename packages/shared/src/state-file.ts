@@ -10,7 +10,7 @@ const MAX_STATE_FILE_BYTES = 64 * 1024 * 1024;
  * a missing directory is made with mode 0700. Writes to one path must not overlap: the order of two would be open.
  * @throws the error of the file system; the old file is then untouched.
  */
-export async function writeStateFile(path: string, content: string): Promise<void> {
+export async function writeStateFile(path: string, content: string | AsyncIterable<string>): Promise<void> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   // Two processes may share the directory, hence a name of one's own, created exclusively.

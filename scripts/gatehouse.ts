@@ -9,8 +9,10 @@ import { keyRotate } from "./commands/key-rotate.ts";
 import { logCommands } from "./commands/log.ts";
 import { oauthCommands } from "./commands/oauth.ts";
 import { routeCommands } from "./commands/route.ts";
+import { status } from "./commands/status.ts";
 
 const COMMANDS: readonly Command[] = [
+  status,
   ...hostCommands,
   ...routeCommands,
   ...oauthCommands,

@@ -3,6 +3,7 @@ import { ConfigError, EXIT_CONFIG } from "@gatehouse/shared/config-error";
 import { backupCommands } from "./commands/backup.ts";
 import { certificateCommands } from "./commands/certificate.ts";
 import { UsageError, type Command } from "./commands/command.ts";
+import { completionCommand } from "./commands/completion.ts";
 import { configCommands } from "./commands/config.ts";
 import { hostCommands } from "./commands/host.ts";
 import { keyRotate } from "./commands/key-rotate.ts";
@@ -21,6 +22,7 @@ const COMMANDS: readonly Command[] = [
   ...configCommands,
   ...backupCommands,
   ...logCommands,
+  completionCommand(() => COMMANDS),
 ];
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

@@ -35,11 +35,14 @@ export interface CommandDefinition<Name extends string> {
   /** Whole command lines. */
   readonly examples: readonly string[];
   readonly choices?: readonly string[];
+  /** True when it needs no Redis. */
+  readonly isLocal?: boolean;
   run(input: CommandInput<Name>): Promise<void>;
 }
 
 const JSON_SPEC: OptionSpec = { describe: "an object a line, for programs" };
 const COLUMN = 26;
+const PLACE = "Needs REDIS_URL as the processes have it (else: a demo that runs here, else 127.0.0.1:6379).";
 
 /** Makes the command: it reads its words, refuses what it does not know, and has a help. */
 export function defineCommand<Name extends string>(definition: CommandDefinition<Name>): Command {
@@ -110,7 +113,7 @@ function helpOf(definition: CommandDefinition<string>): string {
     "",
     ...lines,
     "",
-    "Needs REDIS_URL as the processes have it (else: a demo that runs here, else 127.0.0.1:6379).",
+    ...(definition.isLocal === true ? [] : [PLACE]),
     "Exit status: 0, 1 failed, 2 the words can't be used, 78 a configuration can't be used.",
     "",
     ...examples.map((example) => `Example: ${example}`),

@@ -5,8 +5,19 @@ import { UsageError } from "./command.ts";
 /** Prints what a command did: in JSON an object a line, else the text. */
 export function answer(isJson: boolean, result: object | readonly object[], text: string): void {
   const objects: readonly object[] = Array.isArray(result) ? (result as readonly object[]) : [result];
-  const lines = isJson ? objects.map((object) => JSON.stringify(object)) : [text];
+  const lines = isJson ? objects.map((object) => jsonText(object)) : [text];
   process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+}
+
+// Controls beyond ASCII, separators of lines, marks of direction: JSON lets them through, a terminal obeys them.
+const UNPRINTABLE = /[\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Returns the value as JSON that may be shown on a terminal, whoever chose the texts in it. */
+export function jsonText(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(
+    UNPRINTABLE,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** Says something beside the answer, where it spoils no output. */

@@ -91,13 +91,26 @@ function parsed(definition: CommandDefinition<string>, args: readonly string[]) 
     ]),
   );
   try {
-    const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options });
+    const { values, positionals } = parseArgs({ args: args.map(shielded), allowPositionals: true, options });
     const texts = new Map<string, readonly string[]>();
-    for (const [option, given] of Object.entries(values)) texts.set(option, [given].flat().map(String));
-    return { values: texts, positionals };
+    for (const [option, given] of Object.entries(values))
+      texts.set(
+        option,
+        [given].flat().map((value) => unshielded(String(value))),
+      );
+    return { values: texts, positionals: positionals.map(unshielded) };
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }
+}
+
+/** Options are two dashes and small letters. Ids are base64url, and one in 64 begins with a dash: that is no option. No argument holds a NUL. */
+function shielded(word: string): string {
+  return word.startsWith("-") && !/^--(?:[a-z-]+(?:=|$)|$)/.test(word) ? `\0${word}` : word;
+}
+
+function unshielded(word: string): string {
+  return word.startsWith("\0") ? word.slice(1) : word;
 }
 
 function helpOf(definition: CommandDefinition<string>): string {

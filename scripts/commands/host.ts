@@ -13,7 +13,7 @@ import { FIELD_OPTIONS, fieldsOf, hostnameOf, type FieldOption } from "../hosts/
 import { removeHost, writeConfig } from "../hosts/host-writer.ts";
 import { purgeHost } from "../hosts/purge.ts";
 import { readHost, readHosts, type StoredHost } from "../hosts/stored-host.ts";
-import { answer, counted, isConfirmed, remark, table } from "./answer.ts";
+import { answer, counted, isConfirmed, jsonText, remark, table } from "./answer.ts";
 import { UsageError, type Command } from "./command.ts";
 import { withStore } from "./control-store.ts";
 import { defineCommand } from "./define-command.ts";
@@ -62,7 +62,7 @@ const hostShow = defineCommand({
       [
         `${hostname}: ${state}`,
         `route: ${host.route ?? "(none)"}`,
-        `config: ${JSON.stringify(config, null, 2)}`,
+        `config: ${jsonText(config, 2)}`,
         ...problems.map((problem) => `problem: ${problem}`),
       ].join("\n"),
     );

@@ -8,7 +8,7 @@ import {
   type SelectionOption,
 } from "../grants/selection-words.ts";
 import type { Selection } from "../grants/oauth-records.ts";
-import { answer, counted, isConfirmed, remark, table } from "./answer.ts";
+import { answer, counted, isConfirmed, jsonText, remark, table } from "./answer.ts";
 import { UsageError, type Command } from "./command.ts";
 import { withStore } from "./control-store.ts";
 import { defineCommand } from "./define-command.ts";
@@ -82,7 +82,7 @@ function showCommand<Item>(kind: RecordKind<Item>): Command {
         if (item === undefined) throw new Error(`there is no such ${noun} (any more): ${JSON.stringify(id)}`);
         return { ...kind.shown(item), ...(await kind.details(redis, item)) };
       });
-      answer(isJson, shown, JSON.stringify(shown, null, 2));
+      answer(isJson, shown, jsonText(shown, 2));
     },
   });
 }

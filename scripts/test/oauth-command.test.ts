@@ -20,7 +20,7 @@ afterAll(async () => {
 
 /** Records as an instance writes them: two hosts, three clients (one by its metadata document), two people. */
 async function seed(): Promise<void> {
-  await client(ONE, "client_a", "Claude \u001b[31mred");
+  await client(ONE, "client_a", "Claude \u001b[31mred\u009b0m\u202e");
   await client(TWO, "client_b", "Other");
   await grant({ id: "grant-a", hostname: ONE, client: "client_a", login: "octocat", uid: "github:1" });
   await grant({ id: "grant-b", hostname: TWO, client: "client_b", login: "hubot", uid: "github:2" });
@@ -113,11 +113,12 @@ describe("listing", () => {
   test("no hash, no sealed value, nothing that drives a terminal", () => {
     for (const noun of ["client", "token", "grant"]) {
       for (const { out } of [bed.run(noun, "list"), bed.run(noun, "list", "--json")])
-        expect(out).not.toMatch(/sha256|_hash|sealed|membership|\u001b/);
+        expect(out).not.toMatch(/sha256|_hash|sealed|membership|\u001b|\u009b|\u202e/);
     }
     const shown = bed.run("client", "show", "client_a");
     expect(JSON.parse(shown.out)).toMatchObject({ client_id: "client_a", grants: 1, usage_count: 1 });
-    expect(shown.out).not.toMatch(/_hash|sha256|\u001b/);
+    expect(shown.out).not.toMatch(/_hash|sha256|\u001b|\u009b|\u202e/);
+    expect(JSON.parse(shown.out)).toMatchObject({ client_name: "Claude \u001b[31mred\u009b0m\u202e" });
     expect(bed.run("client", "list").out).toContain("Claude \\u001b[31mred");
     expect(bed.json("grant", "show", "grant-a")).toEqual([
       expect.objectContaining({ user: "octocat", scope: "user mcp", holds: { token: 1, refresh: 1 } }),
@@ -161,6 +162,14 @@ describe("revoking", () => {
     });
     expect(ids("grant")).toContain("grant-a");
     expect(bed.run("token", "show", "jti-grant-a").status).toBe(1);
+  });
+
+  test("an id may begin with dashes", async () => {
+    const text = (await bed.redis.get("oauth:token:jti-grant-a")) ?? "";
+    await bed.redis.set("oauth:token:--8N", text.replace('"jti-grant-a"', '"--8N"'));
+    expect(bed.json("token", "show", "--8N")).toEqual([expect.objectContaining({ jti: "--8N" })]);
+    expect(bed.json("token", "list", "--client", "-x")).toEqual([]);
+    expect(bed.json("token", "revoke", "--8N")).toEqual([{ revoked: 1 }]);
   });
 
   test("a grant ends with all that was issued on it", async () => {

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { createInterface } from "node:readline/promises";
 import { printable } from "@gatehouse/shared/log-record";
 import { UsageError } from "./command.ts";
@@ -52,8 +53,11 @@ export async function isConfirmed(isYes: boolean, question: string): Promise<boo
   if (isYes) return true;
   if (!process.stdin.isTTY) throw new UsageError(`${question} Say --yes; there is no terminal to ask on`);
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // The end of the input and Ctrl-C close it without an answer, and a question would wait for ever.
+  const closed = once(terminal, "close").then(() => "");
   try {
-    return /^y(?:es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
+    const said = await Promise.race([terminal.question(`${question} [y/N] `), closed]);
+    return /^y(?:es)?$/i.test(said.trim());
   } finally {
     terminal.close();
   }

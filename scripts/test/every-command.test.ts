@@ -1,5 +1,6 @@
 /** What holds for every command of the table, and the completion that is made from that table. */
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -96,6 +97,24 @@ describe("every command", () => {
       ]);
     }
   }, 60_000);
+});
+
+test("the documentation shows only commands and options that there are", () => {
+  const lines = ["docs/operations.md", "README.md"].flatMap((file) => {
+    const text = readFileSync(join(import.meta.dirname, "../..", file), "utf8").replaceAll("\\\n", " ");
+    return [...text.matchAll(/^(?:scripts\/)?gatehouse (.*?)(?: +#.*| +>.*)?$/gm)].map(
+      ([, line = ""]) => line,
+    );
+  });
+  expect(lines.length).toBeGreaterThan(15);
+  const names = commandNames();
+  for (const line of lines) {
+    const name = names.find((command) => line === command || line.startsWith(`${command} `)) ?? "";
+    expect([line, names]).toEqual([line, expect.arrayContaining([name])]);
+    const help = run(...name.split(" "), "--help").out;
+    for (const [option] of line.matchAll(/--[a-z-]+/g))
+      expect([line, help]).toEqual([line, expect.stringContaining(option)]);
+  }
 });
 
 describe("gatehouse completion", () => {

@@ -32,12 +32,6 @@ function overview(commands: readonly Command[] = COMMANDS): string {
   return ["Usage: gatehouse <noun> <verb> [arguments] [--json] [--help]", "", ...lines, ""].join("\n");
 }
 
-/** Of a noun that exists only its verbs are told. */
-function unknown(noun: string, verb: string): string {
-  const ofNoun = COMMANDS.filter(({ name }) => name.startsWith(`${noun} `));
-  return `no command "${noun} ${verb}".\n\n${overview(ofNoun.length > 0 ? ofNoun : COMMANDS)}`;
-}
-
 async function run(words: readonly string[]): Promise<void> {
   const [noun = "", verb = ""] = words;
   if (noun === "" || noun === "--help" || noun === "help") {
@@ -45,8 +39,17 @@ async function run(words: readonly string[]): Promise<void> {
     if (noun === "") throw new UsageError("which command?");
     return;
   }
+  const ofNoun = COMMANDS.filter(({ name }) => name.startsWith(`${noun} `));
+  if (verb === "--help" && ofNoun.length > 0) {
+    process.stdout.write(overview(ofNoun));
+    return;
+  }
   const command = COMMANDS.find(({ name }) => name === noun || name === `${noun} ${verb}`);
-  if (!command) throw new UsageError(unknown(noun, verb));
+  // Of a noun that exists only its verbs are told.
+  if (!command)
+    throw new UsageError(
+      `no command "${noun} ${verb}".\n\n${overview(ofNoun.length > 0 ? ofNoun : COMMANDS)}`,
+    );
   const args = words.slice(command.name.split(" ").length);
   if (args.includes("--help")) process.stdout.write(`${command.help}\n`);
   else await command.run(args, process.env);

@@ -1,5 +1,4 @@
 import { X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import type { Redis } from "ioredis";
 import { parseHostConfig } from "@gatehouse/shared/host-config";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
@@ -27,17 +26,16 @@ export interface CertificateFacts {
   readonly problem: string | null;
 }
 
-/** Returns the facts of one host. `file` is where its instance has it, which only its environment says. */
+/** Returns the facts of one host. `file` is the one its instance has, which only its environment says. */
 export async function certificateOf(
   redis: Redis,
   hostname: Hostname,
-  { file, now }: { readonly file?: string; readonly now: number },
+  { file, now }: { readonly file?: { readonly path: string; readonly pem: string }; readonly now: number },
 ): Promise<CertificateFacts> {
   const config = await redis.get(hostConfigKey(hostname));
   const parsed = config === null ? undefined : parseHostConfig(config);
   const wanted = parsed?.ok ? parsed.config.certificate : null;
-  if (file !== undefined)
-    return facts({ hostname, wanted, now }, { found: file, pem: await readFile(file, "utf8") });
+  if (file !== undefined) return facts({ hostname, wanted, now }, { found: file.path, pem: file.pem });
   const text = await redis.get(certificateKey(hostname));
   if (text === null) {
     const problem =

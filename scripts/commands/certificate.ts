@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { checkKeyPair, storedCertificateText, type Certificate } from "@gatehouse/shared/certificate";
 import { certificateKey, hostConfigKey } from "@gatehouse/shared/redis-keys";
@@ -10,6 +9,7 @@ import { answer, remark, table } from "./answer.ts";
 import { UsageError, type Command } from "./command.ts";
 import { withStore } from "./control-store.ts";
 import { defineCommand } from "./define-command.ts";
+import { givenFile } from "./given-file.ts";
 import { sealingKeysFor } from "./secret-keys.ts";
 
 const certShow = defineCommand<"all" | "file">({
@@ -36,7 +36,7 @@ const certShow = defineCommand<"all" | "file">({
       return;
     }
     const hostname = hostnameOf(word);
-    const where = { now, ...(file === undefined ? {} : { file }) };
+    const where = { now, ...(file === undefined ? {} : { file: { path: file, pem: givenFile(file) } }) };
     const facts = await withStore(input.env, async (redis) => await certificateOf(redis, hostname, where));
     if (facts.found === null) throw new Error(`there is no certificate of ${hostname}: ${facts.problem}`);
     answer(input.isJson, facts, described(facts));
@@ -57,8 +57,8 @@ its _FILE form, as the instances have it) and stores both. The running instance 
   async run(input) {
     const hostname = hostnameOf(input.words[0]);
     const pair = {
-      chainPem: await fileOf(input.text("chain"), "--chain"),
-      keyPem: await fileOf(input.text("key"), "--key"),
+      chainPem: fileOf(input.text("chain"), "--chain"),
+      keyPem: fileOf(input.text("key"), "--key"),
     };
     const keys = sealingKeysFor(hostname, input.env);
     const read = checkKeyPair(pair, hostname);
@@ -97,15 +97,9 @@ its _FILE form, as the instances have it) and stores both. The running instance 
 /** `gatehouse cert …`. */
 export const certificateCommands: readonly Command[] = [certShow, certImport];
 
-async function fileOf(path: string | undefined, option: string): Promise<string> {
+function fileOf(path: string | undefined, option: string): string {
   if (path === undefined) throw new UsageError(`cert import takes ${option} FILE`);
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    throw new UsageError(`${option}: ${path} can't be read: ${(error as NodeJS.ErrnoException).code}`, {
-      cause: error,
-    });
-  }
+  return givenFile(path);
 }
 
 function remarkMode(hostname: Hostname, config: string | null): void {

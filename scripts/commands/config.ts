@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { writeStateFile } from "@gatehouse/shared/state-file";
 import { formatConfigFile, parseConfigFile } from "../config-file/config-file.ts";
 import {
@@ -11,9 +10,10 @@ import {
 } from "../config-file/config-plan.ts";
 import { hostRunner } from "../hosts/host-runner.ts";
 import { answer, counted, isConfirmed, remark } from "./answer.ts";
-import { UsageError, type Command } from "./command.ts";
+import type { Command } from "./command.ts";
 import { withStore } from "./control-store.ts";
 import { defineCommand } from "./define-command.ts";
+import { givenFile } from "./given-file.ts";
 
 const SIGNS: Readonly<Record<ConfigChange["kind"], string>> = { add: "+", change: "~", remove: "-" };
 
@@ -59,7 +59,7 @@ that an entry does not have is left as it is. May be run again at any time.`,
     "gatehouse config apply hosts.json --yes --prune",
   ],
   async run(input) {
-    const entries = parseConfigFile(await textOf(input.words[0] ?? ""));
+    const entries = parseConfigFile(givenFile(input.words[0] ?? ""));
     const isPruned = input.isGiven("prune");
     await withStore(input.env, async (redis) => {
       const plan = planOf(entries, await readEverything(redis), { isPruned });
@@ -78,14 +78,6 @@ that an entry does not have is left as it is. May be run again at any time.`,
 
 /** `gatehouse config …`. */
 export const configCommands: readonly Command[] = [configExport, configApply];
-
-async function textOf(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    throw new UsageError(`${file} can't be read: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
-  }
-}
 
 function shown({ changes }: ConfigPlan): object[] {
   return changes.map(({ name, kind, lines }) => ({ name, change: kind, lines }));

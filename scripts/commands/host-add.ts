@@ -68,7 +68,7 @@ Run it again after a failure: what is there already is left as it is.`,
     const started = input.isGiven("no-start")
       ? "No process was touched"
       : await (await hostRunner()).start(hostname, added.route);
-    const what = added.hasChanged ? "is added" : "was there already, nothing changed";
+    const what = added.is_changed ? "is added" : "was there already, nothing changed";
     answer(
       input.isJson,
       { hostname, ...added, config: withoutSecrets(document), next: started },
@@ -81,14 +81,14 @@ async function addHost(
   redis: Redis,
   input: Input,
   { hostname, document }: { hostname: Hostname; document: HostDocument },
-): Promise<{ route: string; hasChanged: boolean }> {
+): Promise<{ route: string; is_changed: boolean }> {
   const stored = await readHost(redis, hostname);
   if (!input.isGiven("replace")) refuseOther(stored, document, input.text("route"));
   const route = await chooseRoute(redis, input, stored);
   // In this order: a route whose instance knows no config would answer 404 for a moment.
   const isConfigWritten = await writeConfig(redis, stored, document);
   const isRouteWritten = await writeRoute(redis, { name: hostname, from: stored.route }, route);
-  return { route, hasChanged: isConfigWritten || isRouteWritten };
+  return { route, is_changed: isConfigWritten || isRouteWritten };
 }
 
 /** Adding twice must not undo what `host set` did in between. */

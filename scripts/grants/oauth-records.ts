@@ -13,10 +13,7 @@ import {
   TOKEN_PREFIX,
 } from "@gatehouse/shared/redis-keys";
 import { tokenRecordSchema, type TokenRecord } from "@gatehouse/shared/token-record";
-import { scanKeys } from "../hosts/scan-keys.ts";
-
-/** Records fetched at once: hides the way to Redis, and bounds what is held. */
-const BATCH = 200;
+import { scanBatches } from "../hosts/scan-keys.ts";
 
 /** What records are chosen by; all of it must hold. */
 export interface Selection {
@@ -143,17 +140,12 @@ function owned<Value extends { hostname: string }>(
 }
 
 async function* texts(redis: Redis, prefix: string): AsyncGenerator<{ key: string; text: string }> {
-  let keys: string[] = [];
-  const fetched = async () => {
-    const batch = keys;
-    keys = [];
-    const values = await Promise.all(batch.map(async (key) => await redis.get(key)));
+  for await (const keys of scanBatches(redis, prefix)) {
+    const values = await Promise.all(keys.map(async (key) => await redis.get(key)));
     // What has ended since the key was found has no value any more.
-    return batch.flatMap((key, i) => (typeof values[i] === "string" ? [{ key, text: values[i] }] : []));
-  };
-  for await (const key of scanKeys(redis, prefix)) {
-    keys.push(key);
-    if (keys.length >= BATCH) yield* await fetched();
+    for (const [i, key] of keys.entries()) {
+      const text = values[i];
+      if (typeof text === "string") yield { key, text };
+    }
   }
-  yield* await fetched();
 }

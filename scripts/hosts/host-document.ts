@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import { ConfigError } from "@gatehouse/shared/config-error";
 import { parseHostConfig, SECRET_FIELDS, type HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { UsageError } from "../commands/command.ts";
+import { givenFile } from "../commands/given-file.ts";
 
 /** A host config as it is stored, before its defaults are filled in. */
 export type HostDocument = Readonly<Record<string, unknown>>;
@@ -67,19 +67,11 @@ export function changedFields(before: HostDocument, after: HostDocument): string
 export function parseAssignment(text: string): readonly [string, unknown] {
   const [, name, value = ""] = /^(\w+)=([^]*)$/.exec(text) ?? [];
   if (name === undefined) throw new UsageError(`--set takes name=value, and got ${JSON.stringify(text)}`);
-  if (value.startsWith("@")) return [name, fileText(value.slice(1))];
+  if (value.startsWith("@")) return [name, givenFile(value.slice(1)).trimEnd()];
   try {
     return [name, JSON.parse(value)];
   } catch {
     return [name, value];
-  }
-}
-
-function fileText(path: string): string {
-  try {
-    return readFileSync(path, "utf8").trimEnd();
-  } catch (error) {
-    throw new UsageError(`${path} can't be read: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
   }
 }
 

@@ -3,32 +3,29 @@ import type { Hostname } from "@gatehouse/shared/hostname";
 import { recordHostname } from "@gatehouse/shared/oauth-record";
 import { deleteClient, revokeGrant } from "@gatehouse/shared/oauth-revocation";
 import { certificateKey, CLIENT_PREFIX, GRANT_PREFIX, OAUTH_PREFIX } from "@gatehouse/shared/redis-keys";
-import { scanKeys } from "./scan-keys.ts";
+import { scanBatches } from "./scan-keys.ts";
 
 /**
  * Deletes everything that was ever stored for a hostname: clients and grants by way of their revocation, so that nothing is issued on
  * them meanwhile, then every other record that carries the name. Returns how many keys that were. May be repeated.
  */
 export async function purgeHost(redis: Redis, hostname: Hostname): Promise<number> {
-  const before = await countKeys(redis, hostname);
-  for await (const key of scanKeys(redis, CLIENT_PREFIX)) {
-    if (await isOf(redis, key, hostname))
-      await deleteClient(redis, hostname, key.slice(CLIENT_PREFIX.length));
-  }
-  for await (const key of scanKeys(redis, GRANT_PREFIX)) {
-    if (await isOf(redis, key, hostname)) await revokeGrant(redis, key.slice(GRANT_PREFIX.length));
-  }
-  for await (const key of scanKeys(redis, OAUTH_PREFIX)) {
-    if (await isOf(redis, key, hostname)) await redis.del(key);
-  }
-  await redis.del(certificateKey(hostname));
-  return before;
+  const keys = await keysOf(redis, hostname);
+  const idsOf = (prefix: string): string[] =>
+    keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+  for (const clientId of idsOf(CLIENT_PREFIX)) await deleteClient(redis, hostname, clientId);
+  for (const grantId of idsOf(GRANT_PREFIX)) await revokeGrant(redis, grantId);
+  for (const key of keys) await redis.del(key);
+  return keys.length + (await redis.del(certificateKey(hostname)));
 }
 
-async function countKeys(redis: Redis, hostname: Hostname): Promise<number> {
-  let count = await redis.exists(certificateKey(hostname));
-  for await (const key of scanKeys(redis, OAUTH_PREFIX)) if (await isOf(redis, key, hostname)) count += 1;
-  return count;
+async function keysOf(redis: Redis, hostname: Hostname): Promise<string[]> {
+  const own: string[] = [];
+  for await (const keys of scanBatches(redis, OAUTH_PREFIX)) {
+    const areOwn = await Promise.all(keys.map(async (key) => await isOf(redis, key, hostname)));
+    own.push(...keys.filter((_, i) => areOwn[i]));
+  }
+  return own;
 }
 
 /** By its name where that holds the hostname (`oauth:WORD:HOST…`), else by what the record says. */

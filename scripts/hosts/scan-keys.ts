@@ -5,17 +5,20 @@ const STEP_KEYS = 500;
 
 /** Yields every key that begins so, each once, a step at a time: never KEYS, which stops a server for as long as it takes. */
 export async function* scanKeys(redis: Redis, prefix: string): AsyncGenerator<string> {
+  for await (const keys of scanBatches(redis, prefix)) yield* keys;
+}
+
+/** The same in batches, for whoever asks something of every key: asked together, they cost one way to Redis and not one each. */
+export async function* scanBatches(redis: Redis, prefix: string): AsyncGenerator<readonly string[]> {
   const pattern = `${prefix.replaceAll(/[\\*?[\]]/g, "\\$&")}*`;
   // SCAN may tell a key again while the table of keys grows or shrinks.
   const seen = new Set<string>();
   let cursor = "0";
   do {
-    const [next, keys] = await redis.scan(cursor, "MATCH", pattern, "COUNT", STEP_KEYS);
+    const [next, found] = await redis.scan(cursor, "MATCH", pattern, "COUNT", STEP_KEYS);
     cursor = next;
-    for (const key of keys) {
-      if (seen.has(key)) continue;
-      seen.add(key);
-      yield key;
-    }
+    const keys = [...new Set(found)].filter((key) => !seen.has(key));
+    for (const key of keys) seen.add(key);
+    if (keys.length > 0) yield keys;
   } while (cursor !== "0");
 }

@@ -65,7 +65,7 @@ describe("gatehouse cert import", () => {
       [imported(foreign), 1, `does not name ${HOST}`],
       [imported(expired), 1, "it expired at"],
       [imported(good, garbage), 1, "the private key is not PEM"],
-      [imported(good, "/no/file"), 2, "--key: /no/file can't be read: ENOENT"],
+      [imported(good, "/no/file"), 2, "/no/file can't be read: ENOENT"],
       [["cert", "import", HOST, "--key", good.keyPath], 2, "--chain FILE"],
     ];
     for (const [args, status, message] of failures)
@@ -110,6 +110,7 @@ describe("gatehouse cert show", () => {
       status: 1,
       err: expect.stringContaining("none is stored"),
     });
+    expect(bed.run("cert", "show", HOST, "--file", "/no/file").status).toBe(2);
     expect(bed.run("cert", "show").status).toBe(2);
     expect(bed.run("cert", "show", HOST, "--all").status).toBe(2);
   });

@@ -84,6 +84,18 @@ describe("every command", () => {
     }
   }, 60_000);
 
+  test("a noun alone teaches its verbs", () => {
+    const { status, out } = run("host", "--help");
+    expect([status, out]).toEqual([0, expect.stringContaining("gatehouse host restart")]);
+    expect(out).not.toContain("gatehouse route");
+    expect(run("host")).toMatchObject({
+      status: 2,
+      out: "",
+      err: expect.stringContaining("gatehouse host restart"),
+    });
+    expect(run("toString", "--help").status).toBe(2);
+  });
+
   test("says so when Redis is away: exit 1, nothing on stdout", () => {
     const names = commandNames().filter((name) => !name.startsWith("log ") && !ELSEWHERE.includes(name));
     expect(Object.keys(COMPLETE).sort()).toEqual(names.sort());

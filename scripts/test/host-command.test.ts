@@ -47,7 +47,7 @@ describe("gatehouse host add", () => {
   test("completes what an interrupted run left undone", async () => {
     await bed.redis.set(`proxy:${HOST}`, JSON.stringify({ target_url: "http://127.0.0.1:3000" }));
     expect(bed.json("host", "add", HOST, ...TARGET, "--route", "13001")).toEqual([
-      expect.objectContaining({ hostname: HOST, route: "13001", hasChanged: true }),
+      expect.objectContaining({ hostname: HOST, route: "13001", is_changed: true }),
     ]);
     expect((await stored()).route).toBe("13001");
   });

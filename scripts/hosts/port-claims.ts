@@ -1,9 +1,8 @@
-import { createServer } from "node:net";
-import { once } from "node:events";
 import type { Redis } from "ioredis";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { PORT_CLAIMS_KEY } from "@gatehouse/shared/redis-keys";
 import { parseRoute } from "@gatehouse/shared/route";
+import { probeTarget } from "../status/target-status.ts";
 import { readRoutes } from "./stored-host.ts";
 
 /** Ports that instances are given (contract section 7). */
@@ -43,7 +42,7 @@ export async function claimPort(redis: Redis, hostname: Hostname, now: number): 
     if (await isTakenOver(redis, { port, from: claim, to: `${hostname} ${now}` })) return Number(port);
   }
   for (let port = FIRST_PORT; port <= LAST_PORT; port += 1) {
-    if (routed.has(port) || !(await isClaimable(port))) continue;
+    if (routed.has(port) || (await isInUse(port))) continue;
     if (await isClaimed(redis, { port, hostname, now })) return port;
   }
   throw new Error(
@@ -96,16 +95,7 @@ async function routedPorts(redis: Redis): Promise<Map<number, string[]>> {
   return ports;
 }
 
-/** False when some other program of this machine listens there. */
-async function isClaimable(port: number): Promise<boolean> {
-  const server = createServer();
-  try {
-    server.listen(port, "127.0.0.1");
-    await once(server, "listening");
-    return true;
-  } catch {
-    return false; // in use, or not ours to open: the next one
-  } finally {
-    server.close();
-  }
+/** True when some program of this machine listens there. Asked by connecting: a port that we bind to try it would be taken for others meanwhile. */
+async function isInUse(port: number): Promise<boolean> {
+  return (await probeTarget({ kind: "tcp", host: "127.0.0.1", port })).answers;
 }

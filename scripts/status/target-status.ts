@@ -16,10 +16,11 @@ export interface TargetStatus {
 /** Connects to every target of a route and leaves at once: to an instance that is a health check, which it does not record. */
 export async function targetsOf(route: string): Promise<TargetStatus[]> {
   const parsed = parseRoute(route);
-  return await Promise.all((parsed.ok ? parsed.route.targets : []).map(probe));
+  return await Promise.all((parsed.ok ? parsed.route.targets : []).map(probeTarget));
 }
 
-async function probe(target: Target): Promise<TargetStatus> {
+/** Connects to one target and leaves at once. */
+export async function probeTarget(target: Target): Promise<TargetStatus> {
   const { promise, resolve } = Promise.withResolvers<string | null>();
   const socket =
     target.kind === "unix"

@@ -4,7 +4,8 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { usableSocketPath } from "@gatehouse/shared/listen-address";
-import { parseHostname } from "@gatehouse/shared/hostname";
+import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
+import { claimPort } from "../hosts/port-claims.ts";
 import { SystemdRunner } from "../hosts/host-runner.ts";
 import { CommandBed } from "./support/command-bed.ts";
 
@@ -22,11 +23,17 @@ afterAll(async () => {
   await bed?.close();
 });
 
-async function stored(hostname: string = HOST): Promise<{ config: unknown; route: string | null }> {
-  const config = await bed.redis.get(`proxy:${hostname}`);
+function hostname(text: string): Hostname {
+  const parsed = parseHostname(text);
+  if (!parsed.ok) throw new Error(`${text} is no hostname`);
+  return parsed.hostname;
+}
+
+async function stored(name: string = HOST): Promise<{ config: unknown; route: string | null }> {
+  const config = await bed.redis.get(`proxy:${name}`);
   return {
     config: config === null ? null : JSON.parse(config),
-    route: await bed.redis.get(`route:${hostname}`),
+    route: await bed.redis.get(`route:${name}`),
   };
 }
 
@@ -166,7 +173,9 @@ describe("gatehouse host add", () => {
 
 describe("ports", () => {
   test("hosts that are added at once get different ones, and pass over what is routed or in use", async () => {
-    const other = createServer().listen(13_001, "127.0.0.1");
+    // Where a demo has that port already, it is as much in use.
+    const other = createServer().on("error", () => undefined);
+    other.listen(13_001, "127.0.0.1");
     await bed.redis.set("route:by-hand.example.com", "10.0.0.7:13000,13003;proxy=v1");
     const names = Array.from({ length: 6 }, (_, i) => `h${i}.example.com`);
     const runs = await Promise.all(names.map((name) => bed.start("host", "add", name, ...TARGET, "--port")));
@@ -186,19 +195,24 @@ describe("ports", () => {
     expect(Object.keys(await bed.redis.hgetall("host:ports"))).not.toContain(routes[0]);
   });
 
+  test("of claims that run into each other each gets a port of its own", async () => {
+    const names = Array.from({ length: 20 }, (_, i) => hostname(`h${i}.example.com`));
+    const ports = await Promise.all(names.map((name) => claimPort(bed.redis, name, Date.now())));
+    expect(new Set(ports).size).toBe(names.length);
+    await bed.redis.hset("host:ports", Object.fromEntries(ports.map((port) => [port, "dead.example.com 1"])));
+    const taken = await Promise.all(names.map((name) => claimPort(bed.redis, name, Date.now())));
+    expect(new Set(taken).size).toBe(names.length);
+  });
+
   test("a claim whose command died is kept for ten minutes, and by its host taken up again", async () => {
-    const claims = {
-      13000: `dead.example.com ${Date.now() - 11 * 60_000}`,
-      13001: `busy.example.com ${Date.now()}`,
-    };
-    await bed.redis.hset("host:ports", claims);
-    bed.run("host", "add", "busy.example.com", ...TARGET, "--port");
-    expect((await stored("busy.example.com")).route).toBe("13001");
+    const young = await claimPort(bed.redis, hostname("busy.example.com"), Date.now());
+    const abandoned = await claimPort(bed.redis, hostname("dead.example.com"), Date.now() - 11 * 60_000);
     bed.run("host", "add", HOST, ...TARGET, "--port");
-    expect((await stored()).route).toBe("13000");
-    await bed.redis.hset("host:ports", "13002", `young.example.com ${Date.now()}`);
+    expect((await stored()).route).toBe(String(abandoned));
     bed.run("host", "add", "next.example.com", ...TARGET, "--port");
-    expect((await stored("next.example.com")).route).toBe("13003");
+    expect(Number((await stored("next.example.com")).route)).toBeGreaterThan(abandoned);
+    bed.run("host", "add", "busy.example.com", ...TARGET, "--port");
+    expect((await stored("busy.example.com")).route).toBe(String(young));
   });
 });
 
@@ -293,12 +307,10 @@ describe("gatehouse host list, show, set, remove, restart", () => {
     await mkdir(bin, { recursive: true });
     await writeFile(join(bin, "systemctl"), `#!/bin/sh\necho "$*" >>${bin}/calls\n`);
     await chmod(join(bin, "systemctl"), 0o755);
-    const name = parseHostname(HOST);
-    if (!name.ok) throw new Error("no hostname");
     const runner = new SystemdRunner(join(bin, "systemctl"));
-    await runner.start(name.hostname);
-    await runner.restart(name.hostname);
-    await runner.stop(name.hostname);
+    await runner.start(hostname(HOST));
+    await runner.restart(hostname(HOST));
+    await runner.stop(hostname(HOST));
     const units = `gatehouse-instance@${HOST}.socket gatehouse-instance@${HOST}.service`;
     expect(await readFile(join(bin, "calls"), "utf8")).toBe(
       `enable --now ${units}\nrestart gatehouse-instance@${HOST}.service\ndisable --now ${units}\n`,

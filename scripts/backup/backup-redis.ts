@@ -7,7 +7,7 @@ import {
   PORT_CLAIMS_KEY,
   ROUTE_PREFIX,
 } from "@gatehouse/shared/redis-keys";
-import { scanKeys } from "../hosts/scan-keys.ts";
+import { scanBatches, scanKeys } from "../hosts/scan-keys.ts";
 import type { BackupEntry } from "./backup-file.ts";
 
 /**
@@ -40,9 +40,9 @@ export async function anyOfOurs(redis: Redis): Promise<string | undefined> {
  */
 export async function* everyEntry(redis: Redis): AsyncGenerator<BackupEntry> {
   for (const prefix of BACKUP_PREFIXES) {
-    for await (const key of scanKeys(redis, prefix)) {
-      const entry = await readEntry(redis, key);
-      if (entry !== undefined) yield entry;
+    for await (const keys of scanBatches(redis, prefix)) {
+      const entries = await Promise.all(keys.map(async (key) => await readEntry(redis, key)));
+      for (const entry of entries) if (entry !== undefined) yield entry;
     }
   }
 }

@@ -8,6 +8,9 @@ import { UsageError, type Command } from "./command.ts";
 import { withStore } from "./control-store.ts";
 import { defineCommand } from "./define-command.ts";
 
+/** Keys written at once: they cost one way to Redis together, and their answers come before its deadline. */
+const BATCH = 500;
+
 const NOT_IN_IT = `The secret key (GATEHOUSE_SECRET_KEY) is not in it: without that key, certificates, signing keys and logins under way can't be opened, so keep
 it, apart from the backup. What is in it in clear: host configs with their client secrets.`;
 
@@ -77,13 +80,26 @@ async function restoreAll(
 ): Promise<{ counts: Map<string, number>; ended: number }> {
   const counts = new Map<string, number>();
   let ended = 0;
-  // The file is read again for each kind: whatever order its lines have, and however large it is.
-  for (const prefix of BACKUP_PREFIXES) {
-    for await (const entry of readBackup(file)) {
-      if (!entry.key.startsWith(prefix)) continue;
-      if (await writeEntry(redis, entry, Date.now())) count(counts, entry.key);
+  const write = async (entries: readonly BackupEntry[]): Promise<void> => {
+    const written = await Promise.all(
+      entries.map(async (entry) => await writeEntry(redis, entry, Date.now())),
+    );
+    for (const [i, { key }] of entries.entries()) {
+      if (written[i]) count(counts, key);
       else ended += 1;
     }
+  };
+  // The file is read again for each kind: whatever order its lines have, and however large it is.
+  for (const prefix of BACKUP_PREFIXES) {
+    let entries: BackupEntry[] = [];
+    for await (const entry of readBackup(file)) {
+      if (!entry.key.startsWith(prefix)) continue;
+      entries.push(entry);
+      if (entries.length < BATCH) continue;
+      await write(entries);
+      entries = [];
+    }
+    await write(entries);
   }
   return { counts, ended };
 }

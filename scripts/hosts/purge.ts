@@ -5,6 +5,9 @@ import { deleteClient, revokeGrant } from "@gatehouse/shared/oauth-revocation";
 import { certificateKey, CLIENT_PREFIX, GRANT_PREFIX, OAUTH_PREFIX } from "@gatehouse/shared/redis-keys";
 import { scanBatches } from "./scan-keys.ts";
 
+/** Keys deleted at once: they cost one way to Redis together. */
+const BATCH = 500;
+
 /**
  * Deletes everything that was ever stored for a hostname: clients and grants by way of their revocation, so that nothing is issued on
  * them meanwhile, then every other record that carries the name. Returns how many keys that were. May be repeated.
@@ -15,7 +18,8 @@ export async function purgeHost(redis: Redis, hostname: Hostname): Promise<numbe
     keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
   for (const clientId of idsOf(CLIENT_PREFIX)) await deleteClient(redis, hostname, clientId);
   for (const grantId of idsOf(GRANT_PREFIX)) await revokeGrant(redis, grantId);
-  for (const key of keys) await redis.del(key);
+  for (let first = 0; first < keys.length; first += BATCH)
+    await Promise.all(keys.slice(first, first + BATCH).map(async (key) => await redis.del(key)));
   return keys.length + (await redis.del(certificateKey(hostname)));
 }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { usableSocketPath } from "@gatehouse/shared/listen-address";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
+import { writeConfig, writeRoute } from "../hosts/host-writer.ts";
 import { claimPort } from "../hosts/port-claims.ts";
 import { SystemdRunner } from "../hosts/host-runner.ts";
 import { CommandBed } from "./support/command-bed.ts";
@@ -270,6 +271,25 @@ describe("gatehouse host list, show, set, remove, restart", () => {
     expect(bed.run("host", "set", HOST, "--unset", "target_url").status).toBe(78);
     expect((await stored()).config).toHaveProperty("target_url");
     expect(bed.run("host", "set", "nobody.example.com", ...TARGET)).toMatchObject({ status: 1, out: "" });
+  });
+
+  test("what somebody else changed meanwhile is not undone", async () => {
+    const before = '{"target_url":"http://x"}';
+    const now = '{"target_url":"http://y"}';
+    await bed.redis.mset({ [`proxy:${HOST}`]: now, [`route:${HOST}`]: "13002" });
+    for (const config of [before, null]) {
+      const writing = writeConfig(
+        bed.redis,
+        { hostname: hostname(HOST), config },
+        { target_url: "http://z" },
+      );
+      await expect(writing).rejects.toThrow(`proxy:${HOST} was changed by somebody else`);
+    }
+    for (const from of ["13001", null])
+      await expect(writeRoute(bed.redis, { name: HOST, from }, "13003")).rejects.toThrow(
+        "changed by somebody else",
+      );
+    expect(await stored()).toEqual({ config: JSON.parse(now), route: "13002" });
   });
 
   test("remove takes route and config; --purge what people were granted, of this host only", async () => {

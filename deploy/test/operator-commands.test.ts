@@ -91,8 +91,16 @@ test(
   async () => {
     await gatehouse("host", "add", ADDED, "--target", upstreamUrl, "--certificate", "stored");
     const { certPath, keyPath } = await bed.gatehouse.authority.issue([ADDED]);
-    await gatehouse("cert", "import", ADDED, "--chain", certPath, "--key", keyPath);
     await instance.start();
+    expect(await gatehouse("cert", "show", ADDED)).toEqual([
+      expect.objectContaining({ problem: expect.stringContaining("self-signed") }),
+    ]);
+    await gatehouse("cert", "import", ADDED, "--chain", certPath, "--key", keyPath);
+    await until(
+      () => statusOf("/"),
+      (code) => code === 200,
+      IN_FORCE_MS,
+    );
     expect(await exchange(bed.gatehouse, { hostname: ADDED, path: "/there" })).toMatchObject({
       status: 200,
       body: "hello /there",
@@ -103,6 +111,18 @@ test(
       dispatcher: true,
       names: expect.arrayContaining([expect.objectContaining({ name: ADDED, instance: true, problems: [] })]),
     });
+
+    // The other host has its certificate from files, which nobody but its instance knows of.
+    expect(await gatehouse("cert", "show", "--all")).toEqual([
+      expect.objectContaining({ hostname: ADDED, found: "stored (import)", names: [ADDED] }),
+      expect.objectContaining({
+        hostname: PROTECTED,
+        wanted: "file",
+        found: expect.stringMatching(/^served at unix:/),
+        names: [PROTECTED],
+        days_left: 7,
+      }),
+    ]);
 
     await gatehouse("host", "set", ADDED, "--set", "maintenance=true");
     await until(

@@ -2,10 +2,11 @@ import { X509Certificate } from "node:crypto";
 import type { Redis } from "ioredis";
 import { parseHostConfig } from "@gatehouse/shared/host-config";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
-import { CERTIFICATE_PREFIX, certificateKey, hostConfigKey } from "@gatehouse/shared/redis-keys";
+import { CERTIFICATE_PREFIX, certificateKey, hostConfigKey, routeKey } from "@gatehouse/shared/redis-keys";
 import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
 import { scanKeys } from "../hosts/scan-keys.ts";
 import { readHosts } from "../hosts/stored-host.ts";
+import { servedCertificate } from "./served-certificate.ts";
 
 const DAY_MS = 86_400_000;
 /** A certificate of 90 days is renewed with 30 left; one with fewer than this has been failing for weeks. */
@@ -16,7 +17,7 @@ export interface CertificateFacts {
   readonly hostname: Hostname;
   /** What the host config says: `acme`, `stored` or `file`; null without a config that can be read. */
   readonly wanted: string | null;
-  /** Where this one was found: `stored (import)`, a path, or null when there is none. */
+  /** Where this one was found: `stored (import)`, `served at 127.0.0.1:13001`, a path, or null when there is none. */
   readonly found: string | null;
   readonly issuer: string | null;
   readonly names: readonly string[];
@@ -24,6 +25,12 @@ export interface CertificateFacts {
   readonly not_after: string | null;
   readonly days_left: number | null;
   readonly problem: string | null;
+}
+
+interface Asked {
+  readonly hostname: Hostname;
+  readonly wanted: string | null;
+  readonly now: number;
 }
 
 /** Returns the facts of one host. `file` is the one its instance has, which only its environment says. */
@@ -37,24 +44,31 @@ export async function certificateOf(
   const wanted = parsed?.ok ? parsed.config.certificate : null;
   if (file !== undefined) return facts({ hostname, wanted, now }, { found: file.path, pem: file.pem });
   const text = await redis.get(certificateKey(hostname));
+  // A host that takes its certificate from files, or from whatever there is, may well serve one that is not stored.
+  const route = text === null || wanted === "file" ? await redis.get(routeKey(hostname)) : null;
+  const served = config === null || route === null ? undefined : await servedCertificate(route, hostname);
+  if (served !== undefined)
+    return facts({ hostname, wanted, now }, { found: `served at ${served.target}`, pem: served.pem });
+  return storedFacts({ hostname, wanted, now }, text);
+}
+
+function storedFacts(asked: Asked, text: string | null): CertificateFacts {
+  const { hostname, wanted } = asked;
   if (text === null) {
     const problem =
       wanted === "file"
-        ? "in the file that its instance was given (GATEHOUSE_CERTIFICATE_FILE): name it with --file"
-        : "none is stored";
+        ? "its instance does not answer; the file that it was given (GATEHOUSE_CERTIFICATE_FILE) can be named with --file"
+        : "none is stored, and no instance answers";
     return { ...NOTHING, hostname, wanted, problem };
   }
   const stored = parseStoredCertificate(text);
-  if (stored === undefined)
-    return {
-      ...NOTHING,
-      hostname,
-      wanted,
-      found: "stored",
-      problem: "not JSON with fullchain_pem and private_key",
-    };
-  const found = `stored (${stored.source ?? "source unknown"})`;
-  return facts({ hostname, wanted, now }, { found, pem: stored.fullchain_pem });
+  if (stored !== undefined)
+    return facts(asked, {
+      found: `stored (${stored.source ?? "source unknown"})`,
+      pem: stored.fullchain_pem,
+    });
+  const problem = "not JSON with fullchain_pem and private_key";
+  return { ...NOTHING, hostname, wanted, found: "stored", problem };
 }
 
 /** Returns the facts of every host, and of certificates that are stored for hosts that are gone. */
@@ -71,7 +85,7 @@ export async function everyCertificate(redis: Redis, now: number): Promise<Certi
 const NOTHING = { found: null, issuer: null, names: [], not_after: null, days_left: null } as const;
 
 function facts(
-  { hostname, wanted, now }: { hostname: Hostname; wanted: string | null; now: number },
+  { hostname, wanted, now }: Asked,
   { found, pem }: { found: string; pem: string },
 ): CertificateFacts {
   let leaf: X509Certificate;
@@ -83,6 +97,8 @@ function facts(
   const notAfter = Date.parse(leaf.validTo);
   const daysLeft = Math.floor((notAfter - now) / DAY_MS);
   const problems = [
+    // Among them the one that stands in while an instance has none.
+    leaf.checkIssued(leaf) ? "self-signed: peers refuse it" : "",
     leaf.checkHost(hostname) === undefined ? `does not name ${hostname}` : "",
     daysLeft < 0 ? "has expired" : daysLeft < SOON_DAYS ? "expires soon" : "",
   ].filter((problem) => problem !== "");

@@ -7,7 +7,12 @@ import { closeRedis, openRedis, readyWithin } from "@gatehouse/shared/redis-conn
 import type { SealingKeys } from "@gatehouse/shared/sealing";
 import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
 import type { AcmeConfig } from "../acme-options.ts";
-import { readStoredCertificate, type Certificate, type CertificateRead } from "@gatehouse/shared/certificate";
+import {
+  readStoredCertificate,
+  storedCertificateText,
+  type Certificate,
+  type CertificateRead,
+} from "@gatehouse/shared/certificate";
 import { afterFailure, ATTEMPTS_TTL_MS, parseAttempts, type Attempts } from "./attempts.ts";
 import type { Clock } from "./clock.ts";
 import { issue, readRoots } from "./issuance.ts";
@@ -247,18 +252,12 @@ export class CertificateRenewal {
     await lock.write([{ key, value, ttlMs: ATTEMPTS_TTL_MS }]);
   }
 
-  async #take(lock: IssuerLock, { chainPem, keyPem, expiresAt }: Certificate): Promise<void> {
-    const { hostname, sealing } = this.#options;
-    const key = certificateKey(hostname);
-    const until = new Date(expiresAt).toISOString();
-    const value = JSON.stringify({
-      fullchain_pem: chainPem,
-      private_key: sealing.seal(key, keyPem),
-      expires_at: until,
-      source: SOURCE,
-    });
+  async #take(lock: IssuerLock, certificate: Certificate): Promise<void> {
+    const { hostname, sealing: keys } = this.#options;
+    const until = new Date(certificate.expiresAt).toISOString();
+    const value = storedCertificateText(certificate, SOURCE, { hostname, keys });
     await lock.write([
-      { key, value },
+      { key: certificateKey(hostname), value },
       { key: acmeAttemptsKey(hostname), value: null },
     ]);
     this.#notBefore = 0;

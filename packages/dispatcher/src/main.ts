@@ -6,7 +6,7 @@ import { readConfig } from "@gatehouse/shared/read-config";
 import { dispatcherOptions } from "./config.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
-await runProcess(async () => {
+await runProcess(process.env, async () => {
   const config = readConfig(dispatcherOptions, process.env);
   const log = openRecords(config, {
     component: "dispatcher",

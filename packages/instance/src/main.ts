@@ -2,4 +2,5 @@ import { ConsoleSink } from "@gatehouse/shared/console-sink";
 import { runProcess } from "@gatehouse/shared/process-lifecycle";
 import { startInstance } from "./instance.ts";
 
-await runProcess(() => startInstance({ env: process.env, pid: process.pid, sinks: [new ConsoleSink()] }));
+const { env, pid } = process;
+await runProcess(env, () => startInstance({ env, pid, sinks: [new ConsoleSink()] }));

@@ -1,4 +1,6 @@
 import { ConfigError, EXIT_CONFIG } from "./config-error.ts";
+import type { Environment } from "./read-config.ts";
+import { ServiceManager } from "./service-manager.ts";
 
 /** A started process, as its supervisor sees it. */
 export interface RunningProcess {
@@ -11,26 +13,32 @@ export interface RunningProcess {
 /**
  * Starts a process and ties it to its signals: TERM and INT drain and exit 0, a second one exits 1 at once, HUP reloads.
  * A {@link ConfigError} is printed and exits 78; any other failure to start is printed and exits 1. Signals that arrive while it
- * still starts are kept and obeyed as soon as it has started, so that nothing half-open is left behind.
+ * still starts are kept and obeyed as soon as it has started, so that nothing half-open is left behind. A service manager that asks for
+ * it (NOTIFY_SOCKET in `env`) hears of each step.
  */
-export async function runProcess(start: () => Promise<RunningProcess>): Promise<void> {
+export async function runProcess(env: Environment, start: () => Promise<RunningProcess>): Promise<void> {
+  const manager = new ServiceManager(env, process.pid, (problem) => process.stderr.write(`${problem}\n`));
   let running: RunningProcess | undefined;
   let stopping = false;
   const stop = (): void => {
     if (stopping && running) process.exit(1);
     stopping = true;
-    if (running) void drainAndExit(running);
+    if (running) void drainAndExit(running, manager);
   };
   process.on("uncaughtException", crash);
   process.on("SIGTERM", stop).on("SIGINT", stop);
-  process.on("SIGHUP", () => running?.reload?.());
+  process.on("SIGHUP", () => {
+    if (running && !stopping) manager.reloading(() => running?.reload?.());
+    else running?.reload?.();
+  });
   try {
     running = await start();
   } catch (error) {
     process.stderr.write(`${startFailure(error)}\n`);
     process.exit(error instanceof ConfigError ? EXIT_CONFIG : 1);
   }
-  if (stopping) await drainAndExit(running);
+  if (stopping) await drainAndExit(running, manager);
+  else manager.ready();
 }
 
 /**
@@ -45,9 +53,11 @@ function crash(error: unknown): void {
   process.exit(1);
 }
 
-async function drainAndExit(running: RunningProcess): Promise<void> {
+async function drainAndExit(running: RunningProcess, manager: ServiceManager): Promise<void> {
   try {
+    manager.stopping();
     await running.drain();
+    await manager.close();
     process.exit(0);
   } catch (error) {
     process.stderr.write(`drain failed: ${startFailure(error)}\n`);

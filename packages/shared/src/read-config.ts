@@ -162,7 +162,9 @@ function readSecretFile(
   const path = named ?? (credentials === undefined ? undefined : join(credentials, option.env));
   if (path === undefined) return null;
   try {
-    return readFileSync(path, "utf8").trim();
+    const text = readFileSync(path, "utf8").trim();
+    // A unit names every credential that there may be, and gives an empty one for what is not set; a file that was named is meant.
+    return text === "" && named === undefined ? null : text;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     // A credentials directory need not hold every secret; a file that was named must be there.

@@ -87,6 +87,17 @@ describe("process config", () => {
     expect(readConfig(options, { ...enough, SECRET_FILE: file }).secret).toBe("s3cret-s3cret");
   });
 
+  test("an empty credential is a secret that is not set, and a file that was named is meant", () => {
+    const directory = mkdtempSync(join(tmpdir(), "config-"));
+    writeFileSync(join(directory, "SECRET"), "\n");
+    expect(problemsOf({ HOSTNAME_OF: "a.example", CREDENTIALS_DIRECTORY: directory })).toEqual(["SECRET"]);
+    const file = join(directory, "SECRET");
+    expect(() => readConfig(options, { HOSTNAME_OF: "a.example", CREDENTIALS_DIRECTORY: directory })).toThrow(
+      "is required",
+    );
+    expect(() => readConfig(options, { HOSTNAME_OF: "a.example", SECRET_FILE: file })).toThrow("must be");
+  });
+
   test("a secret file that was named but can't be read is a problem of its own", () => {
     expect(problemsOf({ HOSTNAME_OF: "a.example", SECRET_FILE: "/nonexistent/secret" })).toEqual([
       "SECRET_FILE",

@@ -122,6 +122,10 @@ export class Dispatcher implements RunningProcess {
     return `, http on ${bound.map(printAddress).join(", ")}`;
   }
 
+  get drainMs(): number {
+    return this.#config.drainSeconds * 1000;
+  }
+
   /** Stops accepting at once; connections go on until they end or the drain deadline comes. */
   async drain(): Promise<void> {
     this.#isDraining = true;
@@ -132,7 +136,7 @@ export class Dispatcher implements RunningProcess {
       `no new connections; ${open} open ones may go on for ${this.#config.drainSeconds} s`,
     );
     await this.#plainPort.close();
-    await this.#listeners.drained(this.#config.drainSeconds * 1000);
+    await this.#listeners.drained(this.drainMs);
     await this.#routes.close();
     await this.#admin?.close();
     this.#sweep.stop();

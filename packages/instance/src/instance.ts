@@ -209,13 +209,16 @@ export class Instance implements RunningProcess {
     this.#certificate.reload();
   }
 
+  get drainMs(): number {
+    return this.#config.drainSeconds * 1000;
+  }
+
   async drain(): Promise<void> {
     this.#state = "draining";
-    const { drainSeconds } = this.#config;
-    this.#record("process_stopping", `instance stopping: ${drainSeconds} s for what runs`);
+    this.#record("process_stopping", `instance stopping: ${this.#config.drainSeconds} s for what runs`);
     // No challenge is answered here any more: another instance, or the next start, continues.
     await this.#renewal.close();
-    await this.#server.drain(drainSeconds * 1000);
+    await this.#server.drain(this.drainMs);
     this.#record("process_stopped", "instance stopped");
     await this.release();
   }

@@ -6,6 +6,8 @@ import { ServiceManager } from "./service-manager.ts";
 export interface RunningProcess {
   /** SIGHUP: read certificates and the like again. Must not throw. */
   reload?(): void;
+  /** Milliseconds that open work gets after a TERM. */
+  readonly drainMs: number;
   /** Stop accepting, let work end up to the process's own deadline, close everything, flush records. */
   drain(): Promise<void>;
 }
@@ -55,7 +57,7 @@ function crash(error: unknown): void {
 
 async function drainAndExit(running: RunningProcess, manager: ServiceManager): Promise<void> {
   try {
-    manager.stopping();
+    manager.stopping(running.drainMs);
     await running.drain();
     await manager.close();
     process.exit(0);

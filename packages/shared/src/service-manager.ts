@@ -3,6 +3,8 @@ import type { Environment } from "./read-config.ts";
 
 /** Milliseconds after which a program that tells the manager is ended: without a manager that reads, it would wait for nothing. */
 const TELL_TIMEOUT_MS = 10_000;
+/** Milliseconds between the end of a drain and that of its process: streams end in order, records are flushed. */
+const DRAIN_MARGIN_MS = 30_000;
 /** The program comes with systemd itself, so where somebody reads NOTIFY_SOCKET it is there. */
 const PROGRAM = "systemd-notify";
 
@@ -39,9 +41,12 @@ export class ServiceManager {
     this.#watchdog = setInterval(() => void this.#ping(), periodMs / 2).unref();
   }
 
-  /** It accepts nothing any more and lets its work end; the watchdog goes on, since a drain can take days. */
-  stopping(): void {
-    void this.#tell("STOPPING=1");
+  /**
+   * It accepts nothing any more and lets its work end, for up to `drainMs`: how long that is only the process knows, and the manager's own
+   * limit on a stop would cut it short. The watchdog goes on, since a drain can take days.
+   */
+  stopping(drainMs: number): void {
+    void this.#tell("STOPPING=1", `EXTEND_TIMEOUT_USEC=${(drainMs + DRAIN_MARGIN_MS) * 1000}`);
   }
 
   /** Does what a reload is, between the two words that a manager waits for. */
@@ -83,10 +88,10 @@ export class ServiceManager {
     // The secrets in our environment are none of its business.
     const child = spawn(PROGRAM, [`--pid=${this.#pid}`, ...assignments], {
       env: { PATH, NOTIFY_SOCKET },
-      stdio: ["ignore", "ignore", "ignore"],
-      timeout: TELL_TIMEOUT_MS,
-      killSignal: "SIGKILL",
+      stdio: "ignore",
     });
+    // Not the option of `spawn`, whose timer outlives a program that isn't there.
+    const timer = setTimeout(() => child.kill("SIGKILL"), TELL_TIMEOUT_MS);
     const failed = (why: string): void => {
       if (!this.#hasProblem)
         this.#onProblem(`the service manager can't be told ${assignments.join(" ")}: ${why}`);
@@ -97,7 +102,7 @@ export class ServiceManager {
     child.once("exit", (code, signal) =>
       code === 0 ? resolve() : failed(`${PROGRAM} ended with ${code ?? signal}`),
     );
-    return promise;
+    return promise.finally(() => clearTimeout(timer));
   }
 }
 

@@ -48,13 +48,13 @@ describe("what the manager is told", () => {
     const deeds: string[] = [];
     manager.ready();
     manager.reloading(() => deeds.push("reloaded"));
-    manager.stopping();
+    manager.stopping(5000);
     await manager.close();
     expect(await said()).toEqual([
       "--pid=4711 READY=1",
       expect.stringMatching(/^--pid=4711 RELOADING=1 MONOTONIC_USEC=[1-9]\d+$/),
       "--pid=4711 READY=1",
-      "--pid=4711 STOPPING=1",
+      "--pid=4711 STOPPING=1 EXTEND_TIMEOUT_USEC=35000000",
     ]);
     expect(deeds).toEqual(["reloaded"]);
     expect(problems).toEqual([]);
@@ -70,7 +70,7 @@ describe("what the manager is told", () => {
     manager.ready();
     manager.reloading(() => deeds.push("reloaded"));
     await delay(100);
-    manager.stopping();
+    manager.stopping(5000);
     await manager.close();
     expect(problems).toEqual([]);
     expect(deeds).toEqual(["reloaded"]);
@@ -90,7 +90,7 @@ describe("what the manager is told", () => {
     const env = { ...environment(), PATH: "/nonexistent" };
     const manager = new ServiceManager(env, 1, (problem) => problems.push(problem));
     manager.ready();
-    manager.stopping();
+    manager.stopping(5000);
     await manager.close();
     expect(problems).toEqual([expect.stringMatching(/^the service manager can't be told READY=1: .*ENOENT/)]);
   });

@@ -28,6 +28,7 @@ await runProcess(process.env, async () => {
   const keepAlive = setInterval(() => undefined, 60_000);
   say("started");
   return {
+    drainMs: 2000,
     reload: () => say("reloaded"),
     drain: async () => {
       clearInterval(keepAlive);

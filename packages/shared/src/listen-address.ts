@@ -84,8 +84,9 @@ export async function listen(
   const backlog = options.backlog ?? 4096;
   switch (address.kind) {
     case "fd":
-      // Node listens again on what is given: without the backlog it would shrink a socket unit's to 511.
-      return settle(server, () => server.listen({ fd: address.fd, backlog }));
+      // Node listens again on what is given, and would shrink a socket unit's backlog to 511. It takes the number only in this place: as a
+      // field beside `fd` it is passed over.
+      return settle(server, () => server.listen({ fd: address.fd }, backlog));
     case "tcp":
       return settle(server, () =>
         server.listen({

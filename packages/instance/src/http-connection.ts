@@ -2,12 +2,19 @@ import type { ServerHttp2Session } from "node:http2";
 import type { Response } from "./refusal.ts";
 import type { ConnectionContext } from "./request-context.ts";
 
+/**
+ * Milliseconds that a connection without a request may still send its first one when the process drains: it is a peer that has just
+ * shaken hands, and would see its request fail though another process was there to answer it.
+ */
+const FIRST_REQUEST_MS = 3000;
+
 /** One HTTP connection: what runs on it, and how it ends when the process drains. */
 export class HttpConnection {
   readonly context: ConnectionContext;
   readonly #running = new Set<Response>();
   #session: ServerHttp2Session | undefined;
   #isUpgraded = false;
+  #hadRequest = false;
   #isDraining = false;
 
   constructor(context: ConnectionContext) {
@@ -21,7 +28,6 @@ export class HttpConnection {
 
   openedSession(session: ServerHttp2Session): void {
     this.#session = session;
-    if (this.#isDraining) session.close();
   }
 
   /** The connection is no HTTP any more: a WebSocket ends when its own streams are ended. */
@@ -31,7 +37,8 @@ export class HttpConnection {
 
   began(response: Response): void {
     this.#running.add(response);
-    if (this.#isDraining) this.#announceEnd(response);
+    this.#hadRequest = true;
+    if (this.#isDraining) this.#finish();
     response.once("close", () => {
       this.#running.delete(response);
       if (this.#isDraining) this.#endIfIdle();
@@ -41,6 +48,12 @@ export class HttpConnection {
   /** HTTP/2: GOAWAY, the rest is the session's. HTTP/1.1: what runs is the last, and is told so while its header can still be changed. */
   drain(): void {
     this.#isDraining = true;
+    if (this.#hadRequest || this.#isUpgraded) return this.#finish();
+    const timer = setTimeout(() => this.#finish(), FIRST_REQUEST_MS);
+    this.context.socket.once("close", () => clearTimeout(timer));
+  }
+
+  #finish(): void {
     this.#session?.close();
     for (const response of this.#running) this.#announceEnd(response);
     this.#endIfIdle();
@@ -52,7 +65,7 @@ export class HttpConnection {
 
   #endIfIdle(): void {
     if (this.#session || this.#isUpgraded || this.#running.size > 0) return;
-    // In order: what was written is still sent. Before its first request a connection has nothing to lose either.
+    // In order: what was written is still sent.
     this.context.socket.end();
   }
 }

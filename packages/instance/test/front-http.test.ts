@@ -278,6 +278,28 @@ describe("drain", () => {
     );
   });
 
+  test("a peer that has just shaken hands still has its first request answered, one that has had an answer is let go", async () => {
+    const draining = await bed.start({ GATEHOUSE_INSTANCE_DRAIN_SECONDS: "20" });
+    const fresh = await draining.connect({ ALPNProtocols: ["http/1.1"] });
+    const session = await draining.http2();
+    const used = await draining.connect({ ALPNProtocols: ["http/1.1"] });
+    const request = `GET /hello HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`;
+    used.write(request);
+    await once(used, "data");
+    const usedClosed = untilClosed(used);
+    const stopped = draining.stop();
+    // It is gone before the others have said anything, so the drain has begun.
+    await usedClosed;
+    fresh.write(request);
+    expect(String(await untilClosed(fresh))).toMatch(/^HTTP\/1\.1 200 [^]*connection: close\r\n/i);
+    const stream = session.request({ ":path": "/hello" });
+    const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
+    expect(headers[":status"]).toBe(200);
+    stream.resume();
+    await once(stream, "end");
+    await stopped;
+  });
+
   test.each(["h2", "http/1.1"])("%s: at the deadline streams are ended, in order", async (protocol) => {
     const draining = await bed.start({ GATEHOUSE_INSTANCE_DRAIN_SECONDS: "0" });
     const socket = await draining.connect({ ALPNProtocols: [protocol] });

@@ -127,7 +127,7 @@ Installed: $name. Nothing was started or restarted.
   secrets     /etc/gatehouse/credentials/NAME, one file each (REDIS_URL, ...); GATEHOUSE_SECRET_KEY: keep a copy
   first start systemctl start gatehouse-dispatcher.socket gatehouse-dispatcher@A.service
   a host      gatehouse host add HOST --target URL; or by hand: docs/operations.md
-  upgrade     /opt/gatehouse/current/deploy/systemd/generations next dispatcher; ... next instance HOST
+  upgrade     /opt/gatehouse/current/deploy/systemd/units next dispatcher; ... next instance HOST
 END
 }
 

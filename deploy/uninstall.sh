@@ -25,14 +25,16 @@ loaded_units() {
 
 stop_all() {
   # Sockets first, or a connection would start a service again. Every stop drains, a second TERM ends the drain.
-  for unit in $(loaded_units | grep '\.socket$' || true); do step systemctl disable --now "$unit"; done
+  for unit in $(loaded_units | grep '\.socket$' || true); do step systemctl disable --now "$unit" || true; done
   services=$(loaded_units | grep '^gatehouse-\(dispatcher\|instance\).*\.service$' || true)
-  for unit in $services; do step systemctl disable "$unit"; done
+  for unit in $services; do step systemctl disable "$unit" || true; done
   # shellcheck disable=SC2086 # a list of units
   [ -z "$services" ] || step systemctl stop --no-block $services
   for unit in $services; do
     step systemctl kill --kill-whom=main --signal=TERM "$unit" || true
     step systemctl stop "$unit"
+    # The second TERM made it fail; what is about to be gone need not be remembered as failed.
+    step systemctl reset-failed "$unit" || true
   done
 }
 
@@ -50,6 +52,10 @@ step rm -f /etc/systemd/system/gatehouse-dispatcher.socket /etc/systemd/system/g
   /etc/systemd/system/gatehouse-instance@.socket /etc/systemd/system/gatehouse-instance@.service \
   /etc/systemd/system/gatehouse-instance-b@.service /etc/systemd/system/gatehouse-shutdown.service \
   /etc/sysusers.d/gatehouse.conf /etc/tmpfiles.d/gatehouse.conf /usr/local/bin/gatehouse
+# What `units enable` wrote; drop-ins of your own stay.
+for file in /etc/systemd/system/gatehouse-instance*@*.d/50-host.conf; do
+  [ ! -e "$file" ] || { step rm -f "$file" && { rmdir "${file%/*}" 2>/dev/null || true; }; }
+done
 step rm -rf /opt/gatehouse /run/gatehouse
 [ ! -d /run/systemd/system ] || step systemctl daemon-reload
 if [ -n "$is_purge" ]; then

@@ -1,4 +1,4 @@
-// `node scripts/run.mjs demo | demo-stop | test | check`: the README's commands, from a fresh clone, with only Node and npm.
+// `node scripts/run.mjs demo | demo-stop | test | check | nspawn`: the README's commands, from a fresh clone, with only Node and npm.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const CHECKS = [
   { what: "unused code (knip)", program: ["knip", "--no-progress"] },
 ];
 
-const commands = { demo, "demo-stop": demoStop, test, check };
+const commands = { demo, "demo-stop": demoStop, test, check, nspawn };
 
 async function demo(args) {
   const { node, env } = await prepare();
@@ -36,6 +36,12 @@ async function test(args) {
     if (redis === 0) add(total, await runJest(node, args, env));
     else total.failed++;
   });
+}
+
+/** Units, installer and restarts in a real systemd; see deploy/nspawn/main.ts. */
+async function nspawn() {
+  const { node, env } = await prepare();
+  return await handOver(node, [join(ROOT, "deploy/nspawn/main.ts")], env);
 }
 
 async function check() {

@@ -1,0 +1,294 @@
+// The proofs themselves, in a process that shares the machine's network and nothing else with it. Started by main.ts.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { Agent } from "node:https";
+import { parseArgs } from "node:util";
+import { Machine } from "./machine.ts";
+import { BRIEF, HOSTS, LASTING, UNITS, UPSTREAM_PORT } from "./site.ts";
+import {
+  ask,
+  EventStream,
+  Load,
+  shownCertificate,
+  startUpstream,
+  type LoadResult,
+  type Peer,
+} from "./traffic.ts";
+
+/** Requests answered before, during and after what happens under load. */
+const SOME_REQUESTS = 300;
+const SOME_EVENTS = 10;
+
+const { values } = parseArgs({
+  options: {
+    pid: { type: "string" },
+    root: { type: "string" },
+    site: { type: "string" },
+    phase: { type: "string" },
+  },
+});
+const { pid = "", root = "", phase = "" } = values;
+const { ca, redisPassword } = JSON.parse(values.site ?? "{}") as { ca: string; redisPassword: string };
+const machine = new Machine(root, Number(pid));
+const lasting: Peer = { hostname: LASTING, ca };
+const brief: Peer = { hostname: BRIEF, ca };
+
+function check(isSo: boolean, otherwise: string): void {
+  if (!isSo) throw new Error(otherwise);
+}
+
+/** Holds that a load saw no failure, and says what it was. */
+function faultless({ answered, failures, longestMs }: LoadResult): string {
+  check(failures.size === 0, `failures: ${JSON.stringify([...failures])}`);
+  return `${answered} new connections answered, 0 refused, 0 dropped, longest ${longestMs} ms`;
+}
+
+async function mainPid(unit: string): Promise<string> {
+  return machine.property(unit, "MainPID");
+}
+
+/** Requests on one and the same connection, for as long as `deed` takes. Returns how many there were. */
+async function onOneConnection(peer: Peer, deed: () => Promise<void>): Promise<number> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  let sockets = 0;
+  const create = agent.createConnection.bind(agent);
+  agent.createConnection = (...args) => (sockets++, create(...args));
+  const ended = new AbortController();
+  const over = deed().finally(() => ended.abort());
+  let count = 0;
+  for (; !ended.signal.aborted; count++) {
+    await ask(peer, agent);
+    await delay(20);
+  }
+  await over;
+  await ask(peer, agent);
+  agent.destroy();
+  check(sockets === 1, `the connection broke: ${sockets} were needed`);
+  return count + 1;
+}
+
+const stream = new EventStream(lasting);
+const proofs: Record<string, readonly (readonly [what: string, prove: () => Promise<string>])[]> = {
+  running: [
+    ["units come up after an install and a boot", booted],
+    ["the queue of the public port stays deep", deepQueue],
+    ["secrets come by credentials only", secrets],
+    ["an event stream begins", async () => (await stream.more(SOME_EVENTS), `${stream.events} events`)],
+    ["dispatcher A -> B under load", () => upgrade("A", "B")],
+    ["dispatcher B -> C under load, while A drains", () => upgrade("B", "C")],
+    ["instance restart by overlap, under load", overlap],
+    ["a second overlap while the first drains is refused", overlapRefused],
+    ["a next generation that can't start changes nothing", failedNext],
+    ["plain instance restart: connections held, stream ended in order", plainRestart],
+    ["a process that hangs is killed and started again", watchdog],
+    ["HUP reads the certificate again", reload],
+    ["the machine goes down in seconds with drains of a day", powerOff],
+  ],
+  rebooted: [
+    ["after a reboot the first generations serve", rebooted],
+    ["uninstall leaves settings and state", uninstall],
+    ["uninstall --purge leaves nothing", purge],
+  ],
+};
+
+async function booted(): Promise<string> {
+  for (const host of HOSTS) await machine.untilState(`gatehouse-instance@${host}.service`, "active");
+  await machine.untilState("gatehouse-dispatcher@A.service", "active");
+  for (const peer of [lasting, brief]) await ask(peer);
+  const mode = await machine.must("stat", "-c", "%a %U:%G", "/run/gatehouse", `/run/gatehouse/${BRIEF}.sock`);
+  check(mode === "750 root:gatehouse\n660 root:gatehouse", `modes: ${mode}`);
+  return "both hosts answer through /run/gatehouse (750, 660 root:gatehouse)";
+}
+
+/** Node listens again on a socket it inherits: with a backlog of its own it would make the socket unit's worthless. */
+async function deepQueue(): Promise<string> {
+  const lines = (await machine.must("ss", "-Hlnt", "sport = :443")).trim().split(/\s+/);
+  check(lines[2] === "4096", `ss says ${lines.join(" ")}`);
+  return "ss: 4096";
+}
+
+async function secrets(): Promise<string> {
+  const key = await readFile(join(root, "etc/gatehouse/credentials/GATEHOUSE_SECRET_KEY"), "utf8");
+  const units = [
+    "gatehouse-dispatcher@A.service",
+    ...HOSTS.map((host) => `gatehouse-instance@${host}.service`),
+  ];
+  for (const unit of units) {
+    const environment = await machine.must("cat", `/proc/${await mainPid(unit)}/environ`);
+    const shown = await machine.must("systemctl", "show", unit);
+    check(environment.includes("CREDENTIALS_DIRECTORY="), `${unit} has no credentials`);
+    for (const secret of [key.trim(), redisPassword])
+      check(!environment.includes(secret) && !shown.includes(secret), `${unit} shows a secret`);
+  }
+  const users = await Promise.all(
+    units.map(async (unit) => machine.must("stat", "-c", "%u", `/proc/${await mainPid(unit)}`)),
+  );
+  check(new Set(users).size === users.length && !users.includes("0"), `users: ${users.join(", ")}`);
+  return `Redis has a password and lets all in; not in environ nor in systemctl show; users ${users.join(", ")}`;
+}
+
+async function upgrade(from: string, to: string): Promise<string> {
+  const load = new Load(brief);
+  await load.more(SOME_REQUESTS);
+  const requests = await onOneConnection(lasting, async () => {
+    await machine.must(UNITS, "next", "dispatcher");
+    await load.more(SOME_REQUESTS);
+  });
+  const result = faultless(await load.stop());
+  await stream.more(SOME_EVENTS);
+  check(stream.gaps === 0, `the stream lost ${stream.gaps} events`);
+  await machine.untilState(`gatehouse-dispatcher@${from}.service`, "deactivating", "inactive");
+  await machine.untilState(`gatehouse-dispatcher@${to}.service`, "active");
+  const former = await machine.property("gatehouse-dispatcher@A.service", "ActiveState");
+  check(former === "deactivating", `A, which has the stream, is ${former}`);
+  return `${result}; ${requests} requests on one older connection; the stream from before goes on (${stream.events} events, no gap)`;
+}
+
+async function overlap(): Promise<string> {
+  const load = new Load(lasting);
+  await load.more(SOME_REQUESTS);
+  await machine.must(UNITS, "next", "instance", LASTING);
+  await load.more(SOME_REQUESTS);
+  const result = faultless(await load.stop());
+  await stream.more(SOME_EVENTS);
+  check(stream.gaps === 0, `the stream lost ${stream.gaps} events`);
+  const former = await machine.property(`gatehouse-instance@${LASTING}.service`, "ActiveState");
+  const next = await machine.property(`gatehouse-instance-b@${LASTING}.service`, "ActiveState");
+  check(former === "deactivating" && next === "active", `generations are ${former} and ${next}`);
+  return `${result}; the stream from before goes on in the former generation (${stream.events} events)`;
+}
+
+async function overlapRefused(): Promise<string> {
+  const { status } = await machine.run(UNITS, "next", "instance", LASTING);
+  check(status === 75, `status ${status}`);
+  await ask(lasting);
+  await stream.more(1);
+  return "status 75, both generations untouched";
+}
+
+async function failedNext(): Promise<string> {
+  const env = `/etc/gatehouse/hosts/${BRIEF}.env`;
+  await machine.must("sed", "-i", "1iGATEHOUSE_PUBLIC_PORT=none", env);
+  const load = new Load(brief);
+  await load.more(SOME_REQUESTS);
+  const { status } = await machine.run(UNITS, "next", "instance", BRIEF);
+  await load.more(SOME_REQUESTS);
+  const result = faultless(await load.stop());
+  await machine.must("sed", "-i", "1d", env);
+  const next = await machine.property(`gatehouse-instance-b@${BRIEF}.service`, "ActiveState");
+  check(status === 1 && (next === "inactive" || next === "failed"), `status ${status}, next is ${next}`);
+  return `status 1, next is ${next}; ${result}`;
+}
+
+async function plainRestart(): Promise<string> {
+  const open = new EventStream(brief);
+  await open.more(SOME_EVENTS);
+  const unit = `gatehouse-instance@${BRIEF}.service`;
+  const before = await mainPid(unit);
+  const load = new Load(brief);
+  await load.more(SOME_REQUESTS);
+  await machine.must(UNITS, "restart", "instance", BRIEF);
+  await load.more(SOME_REQUESTS);
+  const result = await load.stop();
+  check(open.end === "ended in order", `the stream: ${open.end}`);
+  check(result.longestMs >= 1000, `nothing had to wait: longest ${result.longestMs} ms`);
+  check((await mainPid(unit)) !== before, "it is the same process");
+  return `${faultless(result)}; the stream ${open.end} after ${open.events} events`;
+}
+
+async function watchdog(): Promise<string> {
+  const unit = `gatehouse-instance@${BRIEF}.service`;
+  const before = await mainPid(unit);
+  // Three periods: what pings is left alone.
+  await delay(12_000);
+  check((await mainPid(unit)) === before, "it was killed although it pinged");
+  await machine.must("systemctl", "kill", "--kill-whom=main", "--signal=STOP", unit);
+  const since = performance.now();
+  await machine.until("a new process", async () => !["0", before].includes(await mainPid(unit)));
+  await machine.untilState(unit, "active");
+  const seconds = ((performance.now() - since) / 1000).toFixed(1);
+  await ask(brief);
+  const journal = await machine.must("journalctl", "--no-pager", "-u", unit);
+  check(journal.includes("Watchdog timeout"), "the journal does not know of a watchdog");
+  return `left alone for 3 periods of 4 s; stopped by SIGSTOP it served again after ${seconds} s`;
+}
+
+async function reload(): Promise<string> {
+  const before = await shownCertificate(brief);
+  process.send?.({ issue: true });
+  await new Promise<void>((resolve) => process.once("message", () => resolve()));
+  await delay(1000);
+  check((await shownCertificate(brief)) === before, "the new certificate was seen without a HUP");
+  const unit = `gatehouse-instance@${BRIEF}.service`;
+  const process_ = await mainPid(unit);
+  const load = new Load(brief);
+  await load.more(SOME_REQUESTS / 3);
+  await machine.must("systemctl", "reload", unit);
+  await machine.until("a new certificate", async () => (await shownCertificate(brief)) !== before, 5000);
+  await load.more(SOME_REQUESTS / 3);
+  const result = faultless(await load.stop());
+  check((await mainPid(unit)) === process_, "it is another process");
+  check((await machine.property(unit, "ActiveState")) === "active", "it is still reloading");
+  return `another serial number from the same process; ${result}`;
+}
+
+async function powerOff(): Promise<string> {
+  await stream.more(1);
+  const since = performance.now();
+  await machine.run("systemctl", "poweroff");
+  while (machine.isUp && performance.now() - since < 60_000) await delay(100);
+  const seconds = ((performance.now() - since) / 1000).toFixed(1);
+  check(!machine.isUp && Number(seconds) < 25, `it took ${seconds} s`);
+  return `${seconds} s, with three dispatchers and three instances, two of them with the open stream`;
+}
+
+async function rebooted(): Promise<string> {
+  await booted();
+  const shown = await machine.must("systemctl", "is-active", "gatehouse-dispatcher@A.service");
+  check(shown === "active", `A is ${shown}`);
+  return "A and both gatehouse-instance@HOST, by their [Install] sections";
+}
+
+async function uninstall(): Promise<string> {
+  await machine.must("cp", "/opt/gatehouse/current/deploy/uninstall.sh", "/root/");
+  await machine.must("/root/uninstall.sh");
+  const { status } = await machine.run("systemctl", "cat", "gatehouse-dispatcher@.service");
+  check(status !== 0, "the unit is still there");
+  check((await machine.run("ls", "/opt/gatehouse")).status !== 0, "/opt/gatehouse is still there");
+  check((await machine.must("ss", "-Hlnt", "sport = :443")) === "", "somebody listens on 443");
+  await machine.must("ls", "/etc/gatehouse/credentials/GATEHOUSE_SECRET_KEY", "/var/lib/private/gatehouse");
+  const failed = await machine.must(
+    "systemctl",
+    "list-units",
+    "--failed",
+    "--plain",
+    "--no-legend",
+    "gatehouse*",
+  );
+  return `units, /opt/gatehouse and port 443 gone; secrets and state there${failed === "" ? "" : `; ${failed}`}`;
+}
+
+async function purge(): Promise<string> {
+  await machine.must("/root/uninstall.sh", "--purge");
+  for (const place of ["/etc/gatehouse", "/var/lib/private/gatehouse", "/run/gatehouse"])
+    check((await machine.run("ls", place)).status !== 0, `${place} is still there`);
+  check((await machine.run("getent", "group", "gatehouse")).status !== 0, "the group is still there");
+  return "settings, secrets, state and group gone";
+}
+
+await startUpstream(UPSTREAM_PORT);
+for (const [what, prove] of proofs[phase] ?? []) {
+  const since = performance.now();
+  const row = await prove().then(
+    (evidence) => ({ what, isProved: true, evidence }),
+    (error: unknown) => ({
+      what,
+      isProved: false,
+      evidence: error instanceof Error ? error.message : String(error),
+    }),
+  );
+  process.send?.({ row: { ...row, seconds: (performance.now() - since) / 1000 } });
+}
+process.disconnect();
+process.exit(0);

@@ -20,22 +20,33 @@ step() {
 
 # What exists of the pattern, in one line each: services that are loaded, units that are enabled.
 loaded_units() {
-  systemctl list-units --all --plain --no-legend 'gatehouse-*' 2>/dev/null | awk '{ print $1 }'
+  systemctl list-units --all --full --plain --no-legend 'gatehouse-*' 2>/dev/null | awk '{ print $1 }'
+}
+
+is_any_left() {
+  systemctl list-units --full --plain --no-legend --state=active,reloading,deactivating "$@" | grep -q .
 }
 
 stop_all() {
-  # Sockets first, or a connection would start a service again. Every stop drains, a second TERM ends the drain.
+  # Sockets first, or a connection would start a service again.
   for unit in $(loaded_units | grep '\.socket$' || true); do step systemctl disable --now "$unit" || true; done
   services=$(loaded_units | grep '^gatehouse-\(dispatcher\|instance\).*\.service$' || true)
-  for unit in $services; do step systemctl disable "$unit" || true; done
-  # shellcheck disable=SC2086 # a list of units
-  [ -z "$services" ] || step systemctl stop --no-block $services
-  for unit in $services; do
-    step systemctl kill --kill-whom=main --signal=TERM "$unit" || true
-    step systemctl stop "$unit"
-    # The second TERM made it fail; what is about to be gone need not be remembered as failed.
-    step systemctl reset-failed "$unit" || true
+  [ -n "$services" ] || return 0
+  # shellcheck disable=SC2086 # a list of units, here and below
+  set -- $services
+  for unit; do step systemctl disable "$unit" || true; done
+  step systemctl stop --no-block "$@"
+  # A stop drains, which can take a day; a second TERM ends that. More than one, for two that arrive together count as one.
+  tries=10
+  while [ "$tries" -gt 0 ] && is_any_left "$@"; do
+    sleep 1
+    step systemctl kill --kill-whom=main --signal=TERM "$@" || true
+    tries=$((tries - 1))
   done
+  ! is_any_left "$@" || step systemctl kill --signal=KILL "$@" || true
+  step systemctl stop "$@"
+  # The second TERM made them fail; what is about to be gone need not be remembered as failed.
+  step systemctl reset-failed "$@" 2>/dev/null || true
 }
 
 while [ $# -gt 0 ]; do

@@ -8,11 +8,13 @@ import {
 } from "@gatehouse/testbed/certificate-authority";
 import type { Machine } from "./machine.ts";
 
-/** Two hosts: one whose streams may outlive a restart by ten minutes, one that ends them after two seconds. */
+/** Three hosts: one whose streams may outlive a restart by ten minutes, and one that ends them after two seconds, */
 export const LASTING = "lasting.example.com";
 export const BRIEF = "brief.example.com";
-export const HOSTS = [LASTING, BRIEF] as const;
-const DRAIN_SECONDS = { [LASTING]: 600, [BRIEF]: 2 } as const;
+/** and one whose socket can't have its name: 102 octets. */
+export const LONG = `${"a".repeat(60)}.${"b".repeat(29)}.example.com`;
+export const HOSTS = [LASTING, BRIEF, LONG] as const;
+const DRAIN_SECONDS: Readonly<Record<string, number>> = { [LASTING]: 600, [BRIEF]: 2, [LONG]: 2 };
 export const UPSTREAM_PORT = 3000;
 const CERTIFICATES = "etc/gatehouse/tls";
 /** Where the certificates really are: behind links, so that only a HUP and no watch on the directory sees a new one. */
@@ -79,7 +81,7 @@ export class Site {
     await this.#dropIns();
   }
 
-  /** New certificates for both hosts, from an authority of their own. */
+  /** New certificates for all hosts, from an authority of their own. */
   async issue(): Promise<void> {
     this.authority ??= await createCertificateAuthority(join(this.#root, "root/ca"));
     for (const host of HOSTS) {
@@ -100,7 +102,7 @@ export class Site {
     }
   }
 
-  /** In the running machine: the group, host configs and routes, the units of both hosts. */
+  /** In the running machine: the group, host configs and routes, the units of all hosts. */
   async start(machine: Machine): Promise<void> {
     await machine.must("groupadd", "--system", TLS_GROUP);
     await this.grantKeys(machine);

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "node:https";
 import { parseArgs } from "node:util";
 import { Machine } from "./machine.ts";
-import { BRIEF, HOSTS, LASTING, LONG, UNITS, UPSTREAM_PORT } from "./site.ts";
+import { ADMIN_PORTS, BRIEF, HOSTS, LASTING, LONG, UNITS, UPSTREAM_PORT } from "./site.ts";
 import {
   ask,
   EventStream,
@@ -207,7 +207,11 @@ async function overlap(): Promise<string> {
   const former = await machine.property(`gatehouse-instance@${LASTING}.service`, "ActiveState");
   const next = await machine.property(`gatehouse-instance-b@${LASTING}.service`, "ActiveState");
   check(former === "deactivating" && next === "active", `generations are ${former} and ${next}`);
-  return `${result}; the stream from before goes on in the former generation (${stream.events} events)`;
+  const health = await Promise.all(
+    Object.values(ADMIN_PORTS).map(async (port) => (await fetch(`http://127.0.0.1:${port}/health`)).status),
+  );
+  check(health.join(" ") === "503 200", `health of the two: ${health.join(", ")}`);
+  return `${result}; the stream from before goes on in the former generation (${stream.events} events); health 503 there, 200 here`;
 }
 
 async function overlapRefused(): Promise<string> {

@@ -15,6 +15,8 @@ export const BRIEF = "brief.example.com";
 export const LONG = `${"a".repeat(60)}.${"b".repeat(29)}.example.com`;
 export const HOSTS = [LASTING, BRIEF, LONG] as const;
 const DRAIN_SECONDS: Readonly<Record<string, number>> = { [LASTING]: 600, [BRIEF]: 2, [LONG]: 2 };
+/** Of the two places of {@link LASTING}. */
+export const ADMIN_PORTS = { "gatehouse-instance": 9201, "gatehouse-instance-b": 9202 } as const;
 export const UPSTREAM_PORT = 3000;
 const CERTIFICATES = "etc/gatehouse/tls";
 /** Where the certificates really are: behind links, so that only a HUP and no watch on the directory sees a new one. */
@@ -76,6 +78,10 @@ export class Site {
       };
       const lines = Object.entries(env).map(([name, value]) => `${name}=${value}\n`);
       await writeFile(path("etc/gatehouse/hosts", `${host}.env`), lines.join(""));
+    }
+    for (const [place, port] of Object.entries(ADMIN_PORTS)) {
+      const text = `GATEHOUSE_INSTANCE_ADMIN_LISTEN=${port}\n`;
+      await writeFile(path("etc/gatehouse/hosts", `${place}@${LASTING}.env`), text);
     }
     await this.issue();
     await this.#dropIns();

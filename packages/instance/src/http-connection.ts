@@ -49,7 +49,7 @@ export class HttpConnection {
   drain(): void {
     this.#isDraining = true;
     if (this.#hadRequest || this.#isUpgraded) return this.#finish();
-    const timer = setTimeout(() => this.#finish(), FIRST_REQUEST_MS);
+    const timer = setTimeout(() => this.#finish(), FIRST_REQUEST_MS).unref();
     this.context.socket.once("close", () => clearTimeout(timer));
   }
 

@@ -83,6 +83,7 @@ install_units() {
   step install -m 644 "$from/gatehouse.sysusers" "$root/etc/sysusers.d/gatehouse.conf"
   step install -m 644 "$from/gatehouse.tmpfiles" "$root/etc/tmpfiles.d/gatehouse.conf"
   step ln -sfn /opt/gatehouse/current/scripts/gatehouse "$root/usr/local/bin/gatehouse"
+  step ln -sfn /opt/gatehouse/current/deploy/systemd/units "$root/usr/local/bin/gatehouse-units"
 }
 
 # An example as a file to fill in. What the unit gives by itself (hostname, secrets) stays commented: an empty line here would win over it.
@@ -127,7 +128,7 @@ Installed: $name. Nothing was started or restarted.
   secrets     /etc/gatehouse/credentials/NAME, one file each (REDIS_URL, ...); GATEHOUSE_SECRET_KEY: keep a copy
   first start systemctl start gatehouse-dispatcher.socket gatehouse-dispatcher@A.service
   a host      gatehouse host add HOST --target URL; or by hand: docs/operations.md
-  upgrade     /opt/gatehouse/current/deploy/systemd/units next dispatcher; ... next instance HOST
+  upgrade     gatehouse-units next dispatcher; gatehouse-units next instance HOST
 END
 }
 

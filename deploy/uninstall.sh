@@ -62,7 +62,8 @@ done
 step rm -f /etc/systemd/system/gatehouse-dispatcher.socket /etc/systemd/system/gatehouse-dispatcher@.service \
   /etc/systemd/system/gatehouse-instance@.socket /etc/systemd/system/gatehouse-instance@.service \
   /etc/systemd/system/gatehouse-instance-b@.service /etc/systemd/system/gatehouse-shutdown.service \
-  /etc/sysusers.d/gatehouse.conf /etc/tmpfiles.d/gatehouse.conf /usr/local/bin/gatehouse
+  /etc/sysusers.d/gatehouse.conf /etc/tmpfiles.d/gatehouse.conf /usr/local/bin/gatehouse \
+  /usr/local/bin/gatehouse-units
 # What `units enable` wrote; drop-ins of your own stay.
 for file in /etc/systemd/system/gatehouse-instance*@*.d/50-host.conf; do
   [ ! -e "$file" ] || { step rm -f "$file" && { rmdir "${file%/*}" 2>/dev/null || true; }; }

@@ -85,6 +85,7 @@ const proofs: Record<string, readonly (readonly [what: string, prove: () => Prom
     ["a next generation that can't start changes nothing", failedNext],
     ["plain instance restart: connections held, stream ended in order", plainRestart],
     ["a process that hangs is killed and started again", watchdog],
+    ["a crash costs what the process had accepted, and refuses nobody", crash],
     ["HUP reads the certificate again", reload],
     ["the machine goes down in seconds with drains of a day", powerOff],
   ],
@@ -267,6 +268,27 @@ async function watchdog(): Promise<string> {
   const journal = await machine.must("journalctl", "--no-pager", "-u", unit);
   check(journal.includes("Watchdog timeout"), "the journal does not know of a watchdog");
   return `left alone for 3 periods of 4 s; stopped by SIGSTOP it served again after ${seconds} s`;
+}
+
+/** Both tiers are killed in turn. What they had accepted is lost with them; what waits in the sockets is not. */
+async function crash(): Promise<string> {
+  const workers = 8;
+  const load = new Load(brief, workers);
+  await load.more(SOME_REQUESTS / 3);
+  const lost: number[] = [];
+  for (const unit of [`gatehouse-instance@${BRIEF}.service`, await serving()]) {
+    const before = await mainPid(unit);
+    await machine.must("systemctl", "kill", "--kill-whom=main", "--signal=KILL", unit);
+    await machine.until("a new process", async () => !["0", before].includes(await mainPid(unit)));
+    await machine.untilState(unit, "active");
+    await load.more(SOME_REQUESTS / 3);
+    lost.push(load.failed);
+  }
+  const { answered, failures, longestMs } = await load.stop();
+  check(load.failed <= 2 * workers, `${load.failed} of ${workers} peers at a time failed`);
+  check(!failures.has("ECONNREFUSED"), "connections were refused");
+  await stream.more(1);
+  return `${answered} new connections answered, 0 refused, ${lost.join(" then ")} lost of ${workers} at a time, longest ${longestMs} ms`;
 }
 
 async function reload(): Promise<string> {

@@ -21,7 +21,7 @@ export const UPSTREAM_PORT = 3000;
 const CERTIFICATES = "etc/gatehouse/tls";
 /** Where the certificates really are: behind links, so that only a HUP and no watch on the directory sees a new one. */
 const STORED = "etc/gatehouse/tls-store";
-export const UNITS = "/opt/gatehouse/current/deploy/systemd/units";
+export const UNITS = "/usr/local/bin/gatehouse-units";
 const TLS_GROUP = "gatehouse-tls";
 
 /** What an operator sets up in a machine besides running the installer. */

@@ -91,6 +91,10 @@ export class Load {
     return this.#answered;
   }
 
+  get failed(): number {
+    return [...this.#failures.values()].reduce((sum, count) => sum + count, 0);
+  }
+
   /** Resolves when `count` more requests have been answered. */
   async more(count: number): Promise<void> {
     const goal = this.#answered + count;

@@ -91,6 +91,7 @@ const proofs: Record<string, readonly (readonly [what: string, prove: () => Prom
   ],
   rebooted: [
     ["after a reboot the first generations serve", rebooted],
+    ["a host that is disabled is gone, and the others are not", disabled],
     ["uninstall leaves settings and state", uninstall],
     ["uninstall --purge leaves nothing", purge],
   ],
@@ -325,6 +326,16 @@ async function rebooted(): Promise<string> {
   const shown = await machine.must("systemctl", "is-active", "gatehouse-dispatcher@A.service");
   check(shown === "active", `A is ${shown}`);
   return "A and gatehouse-instance@HOST of all hosts, by their [Install] sections";
+}
+
+async function disabled(): Promise<string> {
+  await machine.must(UNITS, "disable", "instance", LONG);
+  const left = await machine.must("find", "/etc/systemd/system", "-name", `*${LONG}*`);
+  check(left === "", `left in place: ${left}`);
+  check((await machine.must("ls", "/run/gatehouse")).split("\n").length === 2, "its socket is still there");
+  check((await machine.must(UNITS, "show", "instance", LONG)) === "", "it still runs");
+  for (const peer of [lasting, brief]) await ask(peer);
+  return "units, drop-ins and socket of one; the other two answer";
 }
 
 async function uninstall(): Promise<string> {

@@ -8,6 +8,7 @@ import { parseRoute } from "@gatehouse/shared/route";
 
 const run = promisify(execFile);
 const INSTANCE_MAIN = join(import.meta.dirname, "../../packages/instance/dist/main.js");
+const UNITS_HELPER = join(import.meta.dirname, "../../deploy/systemd/units");
 const TEMPLATE = "gatehouse-instance@.service";
 
 /** Who starts and ends the process of a hostname. Every answer is a sentence for the operator. */
@@ -28,28 +29,43 @@ export async function hostRunner(): Promise<HostRunner> {
   return isInstalled ? new SystemdRunner() : new OperatorRunner();
 }
 
-/** Hostnames hold only what a unit's name may hold, so nothing is escaped (systemd.unit(5)). */
+/** What the helper exits with while a former generation still drains: two can't be overlapped by a third. */
+const EXIT_TRY_LATER = 75;
+
+/**
+ * Has the helper of the units take its steps, which are in one place for us and for whoever types them. Hostnames hold only what a
+ * unit's name may hold, so nothing is escaped (systemd.unit(5)).
+ */
 export class SystemdRunner implements HostRunner {
-  readonly #systemctl: string;
+  readonly #helper: string;
 
-  constructor(systemctl: string = "systemctl") {
-    this.#systemctl = systemctl;
+  constructor(helper: string = UNITS_HELPER) {
+    this.#helper = helper;
   }
 
-  async start(hostname: Hostname): Promise<string> {
-    await run(this.#systemctl, ["enable", "--now", unit(hostname, "socket"), unit(hostname, "service")]);
-    return `${unit(hostname, "service")} is enabled and started`;
+  async start(hostname: Hostname, route: string): Promise<string> {
+    // The socket unit is what listens, so that connections wait while an instance restarts; a port would be nobody's.
+    if (!route.startsWith("unix:")) return await new OperatorRunner().start(hostname, route);
+    await run(this.#helper, ["enable", "instance", hostname]);
+    return `The units of ${hostname} are enabled and started`;
   }
 
+  /** The next generation serves before the former one drains: nobody is refused, no stream is cut off. */
   async restart(hostname: Hostname): Promise<string> {
-    // The socket unit holds new connections meanwhile.
-    await run(this.#systemctl, ["restart", unit(hostname, "service")]);
-    return `${unit(hostname, "service")} is restarted`;
+    try {
+      await run(this.#helper, ["next", "instance", hostname]);
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== EXIT_TRY_LATER) throw error;
+      throw new Error(`a former instance of ${hostname} still drains; try again when it has ended`, {
+        cause: error,
+      });
+    }
+    return `The next instance of ${hostname} serves; the former one ends when its streams have`;
   }
 
   async stop(hostname: Hostname): Promise<string> {
-    await run(this.#systemctl, ["disable", "--now", unit(hostname, "socket"), unit(hostname, "service")]);
-    return `${unit(hostname, "service")} is stopped and disabled`;
+    await run(this.#helper, ["disable", "instance", hostname]);
+    return `The units of ${hostname} are stopped and disabled`;
   }
 }
 
@@ -83,8 +99,4 @@ async function makeSocketDirectory(route: string): Promise<string | undefined> {
     const { code } = error as NodeJS.ErrnoException;
     return `Make the directory of its socket first (${code}): mkdir -p -m 0750 ${directory}`;
   }
-}
-
-function unit(hostname: Hostname, kind: "socket" | "service"): string {
-  return `gatehouse-instance@${hostname}.${kind}`;
 }

@@ -326,16 +326,23 @@ describe("gatehouse host list, show, set, remove, restart", () => {
   test("where systemd runs, the units of the host are enabled, restarted, disabled", async () => {
     const bin = join(bed.server.socketPath, "../bin");
     await mkdir(bin, { recursive: true });
-    await writeFile(join(bin, "systemctl"), `#!/bin/sh\necho "$*" >>${bin}/calls\n`);
-    await chmod(join(bin, "systemctl"), 0o755);
-    const runner = new SystemdRunner(join(bin, "systemctl"));
-    await runner.start(hostname(HOST));
+    // The steps themselves are tested where they are: deploy/test/systemd-steps.test.ts, and in a real systemd by test:nspawn.
+    const helper = join(bin, "units");
+    await writeFile(
+      helper,
+      `#!/bin/sh\necho "$*" >>${bin}/calls\n[ "$*" != "next instance drains.example.com" ] || exit 75\n`,
+    );
+    await chmod(helper, 0o755);
+    const runner = new SystemdRunner(helper);
+    await runner.start(hostname(HOST), `unix:/run/gatehouse/${HOST}.sock`);
     await runner.restart(hostname(HOST));
     await runner.stop(hostname(HOST));
-    const units = `gatehouse-instance@${HOST}.socket gatehouse-instance@${HOST}.service`;
     expect(await readFile(join(bin, "calls"), "utf8")).toBe(
-      `enable --now ${units}\nrestart gatehouse-instance@${HOST}.service\ndisable --now ${units}\n`,
+      `enable instance ${HOST}\nnext instance ${HOST}\ndisable instance ${HOST}\n`,
     );
+    await expect(runner.restart(hostname("drains.example.com"))).rejects.toThrow("still drains; try again");
+    // The units listen on a socket: with a port the operator starts the instance.
+    expect(await runner.start(hostname(HOST), "13001")).toContain("Start its instance:");
   });
 
   test("every verb has a help with an example; Redis away is exit 1, a bad URL 78", () => {

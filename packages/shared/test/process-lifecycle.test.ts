@@ -9,7 +9,7 @@ async function crash(how: string): Promise<{ output: string; status: unknown }> 
   const script = `
     import { runProcess } from ${JSON.stringify(LIFECYCLE)};
     const error = Object.assign(new TypeError("secret-message"), { code: "E_CODE", command: { args: ["secret-argument"] } });
-    await runProcess(async () => {
+    await runProcess({}, async () => {
       setTimeout(function place() { ${how} }, 1);
       return { drain: async () => {} };
     });`;

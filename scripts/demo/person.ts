@@ -1,7 +1,6 @@
-import { once } from "node:events";
-import { createServer, type Server } from "node:http";
 import { ScriptedBrowser, type Visit } from "@gatehouse/testbed/scripted-browser";
 import type { FetchLike } from "@modelcontextprotocol/client";
+import { loopbackRedirect } from "./loopback-redirect.ts";
 
 /** Is told what a person sees and does. */
 type Tell = (text: string) => void;
@@ -19,9 +18,6 @@ export interface Person {
 
 /** Claude's own address: nobody goes there, so that a browser on loopback only stops in front of it. */
 const CLAUDE_CALLBACK = "https://claude.ai/api/mcp/auth_callback";
-
-/** Longer than an authorization can be under way. */
-const OPERATOR_TIMEOUT_MS = 660_000;
 
 /** Returns a person without eyes: reads the forms of the pages and posts them, as `login` at the stand-in for GitHub. */
 export function scriptedPerson(login: string, fetch: FetchLike, tell: Tell): Person {
@@ -42,44 +38,16 @@ export function scriptedPerson(login: string, fetch: FetchLike, tell: Tell): Per
 
 /** Returns the person at the keyboard: prints where to go, and waits on loopback for their browser to come back. */
 export async function operator(tell: Tell): Promise<Person> {
-  const { promise, resolve } = Promise.withResolvers<URL>();
-  const server = createServer((request, response) => {
-    const url = new URL(request.url ?? "/", `http://127.0.0.1:${portOf(server)}`);
-    if (url.pathname !== "/callback" || !url.searchParams.has("state")) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
-    response.end("The demo goes on in its terminal. You may close this window.\n");
-    resolve(url);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
+  const redirect = await loopbackRedirect("The demo goes on in its terminal. You may close this window.");
   return {
     name: "you",
-    redirectUri: `http://127.0.0.1:${portOf(server)}/callback`,
+    redirectUri: redirect.uri,
     authorize: async (url) => {
       tell(`open this in your browser (which does not know the demo's authority yet):\n${url.href}`);
-      return await inTime(promise);
+      return await redirect.arrival();
     },
-    close: async () => {
-      server.closeAllConnections();
-      server.close();
-    },
+    close: async () => redirect.close(),
   };
-}
-
-async function inTime(browser: Promise<URL>): Promise<URL> {
-  const late = Promise.withResolvers<never>();
-  const error = new Error(`no browser came back within ${OPERATOR_TIMEOUT_MS / 60_000} minutes`);
-  const timer = setTimeout(() => late.reject(error), OPERATOR_TIMEOUT_MS);
-  return await Promise.race([browser, late.promise]).finally(() => clearTimeout(timer));
-}
-
-function portOf(server: Server): number {
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("the listener has no port");
-  return address.port;
 }
 
 /** One line about an answer. Queries are left out: they hold the `state` and the code. */

@@ -6,6 +6,7 @@ import { UsageError, type Command } from "./commands/command.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommands } from "./commands/config.ts";
 import { hostCommands } from "./commands/host.ts";
+import { doctor } from "./commands/doctor.ts";
 import { keyRotate } from "./commands/key-rotate.ts";
 import { logCommands } from "./commands/log.ts";
 import { oauthCommands } from "./commands/oauth.ts";
@@ -14,6 +15,7 @@ import { status } from "./commands/status.ts";
 
 const COMMANDS: readonly Command[] = [
   status,
+  doctor,
   ...hostCommands,
   ...routeCommands,
   ...oauthCommands,

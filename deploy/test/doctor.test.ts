@@ -32,6 +32,17 @@ describe("a healthy host", () => {
     const skipped = run.all.filter(({ outcome }) => outcome === "skipped").map(({ id }) => id);
     expect(skipped).toEqual(["config.certificate", "dns.resolve", "dns.public"]);
     expect(await bed.gatehouse.store.keys("oauth:client:*")).toEqual([]);
+    const arrival = run.all.find(({ id }) => id === "record.arrival");
+    expect(arrival?.finding).toMatch(/\d+ connections, \d+ requests; conn=c-\w+ req=req-\w+/);
+  });
+
+  test("keeps nothing of an examination that was stopped while it waited for the browser", async () => {
+    const stop = new AbortController();
+    const run = await bed.run({ host: PROTECTED, args: ["--login"] }, () => stop.abort(), stop.signal);
+    expect(run.failed.get("token.login")?.finding).toContain("stopped");
+    expect(run.all.find(({ id }) => id === "registration.delete")?.outcome).toBe("pass");
+    expect(run.all.find(({ id }) => id === "mcp.stateless")?.finding).toBe("stopped");
+    expect(await bed.gatehouse.store.keys("oauth:client:*")).toEqual([]);
   });
 
   test("that is open passes what there is to pass, without Redis too", async () => {

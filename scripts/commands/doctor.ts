@@ -32,7 +32,11 @@ Exit 0: nothing failed; 1: something did; 2: usage.
 Example: gatehouse doctor simple-oauth.example.com --login`,
   async run(args, env) {
     const request = await atDemo(readDoctorRequest(args, env));
+    // Ctrl-C while a browser is waited for must not leave clients behind; a second one ends at once.
+    const stop = new AbortController();
+    process.once("SIGINT", () => stop.abort());
     const all = await examine(request, env, {
+      stop: stop.signal,
       tell: (text) => process.stderr.write(`${text}\n`),
       examined: (one) => {
         process.stdout.write(request.isJson ? `${JSON.stringify(one)}\n` : printed(one));
@@ -40,7 +44,7 @@ Example: gatehouse doctor simple-oauth.example.com --login`,
     });
     const failed = all.filter(({ outcome }) => outcome === "fail");
     if (!request.isJson) process.stdout.write(summary(all));
-    if (failed.length > 0) process.exitCode = 1;
+    if (failed.length > 0 || stop.signal.aborted) process.exitCode = 1;
   },
 };
 

@@ -7,8 +7,8 @@ const BROWSER_TIMEOUT_MS = 660_000;
 /** Where a browser on this machine is sent back to (RFC 8252 section 7.3). */
 export interface LoopbackRedirect {
   readonly uri: string;
-  /** Settles with the address the browser came with. @throws when none comes in time */
-  arrival(this: void): Promise<URL>;
+  /** Settles with the address the browser came with. @throws when none comes in time, or before `stop` */
+  arrival(this: void, stop?: AbortSignal): Promise<URL>;
   close(this: void): void;
 }
 
@@ -29,7 +29,7 @@ export async function loopbackRedirect(farewell: string): Promise<LoopbackRedire
   await once(server, "listening");
   return {
     uri: `http://127.0.0.1:${portOf(server)}/callback`,
-    arrival: async () => await inTime(promise),
+    arrival: async (stop) => await inTime(promise, stop),
     close: () => {
       server.closeAllConnections();
       server.close();
@@ -37,11 +37,17 @@ export async function loopbackRedirect(farewell: string): Promise<LoopbackRedire
   };
 }
 
-async function inTime(browser: Promise<URL>): Promise<URL> {
+async function inTime(browser: Promise<URL>, stop?: AbortSignal): Promise<URL> {
   const late = Promise.withResolvers<never>();
   const error = new Error(`no browser came back within ${BROWSER_TIMEOUT_MS / 60_000} minutes`);
   const timer = setTimeout(() => late.reject(error), BROWSER_TIMEOUT_MS);
-  return await Promise.race([browser, late.promise]).finally(() => clearTimeout(timer));
+  const giveUp = (): void => late.reject(new Error("stopped before the browser came back"));
+  if (stop?.aborted === true) giveUp();
+  stop?.addEventListener("abort", giveUp);
+  return await Promise.race([browser, late.promise]).finally(() => {
+    clearTimeout(timer);
+    stop?.removeEventListener("abort", giveUp);
+  });
 }
 
 function portOf(server: Server): number {

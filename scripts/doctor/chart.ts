@@ -23,6 +23,8 @@ export class Chart {
   readonly startedAt: number = Date.now();
   /** Tells the person at the keyboard, at once. */
   readonly tell: (text: string) => void;
+  /** Raised when nobody wants to know any more. */
+  readonly stop: AbortSignal;
   addresses: readonly string[] = [];
   /** The host config as stored, when it is readable. */
   config: HostConfig | undefined;
@@ -42,10 +44,15 @@ export class Chart {
   isMcp = true;
   #wire: Wire | undefined;
 
-  constructor(request: DoctorRequest, store: DoctorStore, tell: (text: string) => void) {
+  constructor(
+    request: DoctorRequest,
+    store: DoctorStore,
+    { tell, stop }: { readonly tell: (text: string) => void; readonly stop: AbortSignal },
+  ) {
     this.request = request;
     this.store = store;
     this.tell = tell;
+    this.stop = stop;
   }
 
   get origin(): string {

@@ -1,16 +1,13 @@
-import { once } from "node:events";
 import { X509Certificate } from "node:crypto";
-import { connect, type NetConnectOpts } from "node:net";
+import type { NetConnectOpts } from "node:net";
 import { parseHostConfig, parseUpstream } from "@gatehouse/shared/host-config";
 import { routeNames } from "@gatehouse/shared/hostname";
 import { certificateKey, hostConfigKey, routeKey } from "@gatehouse/shared/redis-keys";
 import { formatTarget, parseRoute, type Route, type Target } from "@gatehouse/shared/route";
 import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
 import type { Chart } from "./chart.ts";
+import { dial } from "./dial.ts";
 import { fail, pass, skip, type Finding, type Step } from "./step.ts";
-import { codeOf, isTimeout } from "./wire.ts";
-
-const DIAL_TIMEOUT_MS = 3000;
 
 /** What stands in Redis for this host. First, because later steps take the path of the endpoint from it. */
 export const configSteps: readonly Step[] = [
@@ -110,19 +107,6 @@ async function dialed(place: NetConnectOpts, hostname: string): Promise<Finding>
       "the MCP server does not run, or listens elsewhere (where the doctor runs on another machine: it may be right there)",
     fix: `start the MCP server, or correct target_url in proxy:${hostname}`,
   });
-}
-
-/** Returns why no connection came about; undefined when one did. */
-async function dial(place: NetConnectOpts): Promise<string | undefined> {
-  const socket = connect(place);
-  try {
-    await once(socket, "connect", { signal: AbortSignal.timeout(DIAL_TIMEOUT_MS) });
-    return undefined;
-  } catch (error) {
-    return isTimeout(error) ? "ETIMEDOUT" : codeOf(error);
-  } finally {
-    socket.destroy();
-  }
 }
 
 async function judgeCertificate(chart: Chart): Promise<Finding> {

@@ -1,5 +1,6 @@
 import type { Environment } from "@gatehouse/shared/read-config";
 import { Chart } from "./chart.ts";
+import { cleanupSteps } from "./cleanup-steps.ts";
 import type { DoctorRequest } from "./request.ts";
 import { fail, skip, type Examined, type Finding, type Outcome, type Step } from "./step.ts";
 import { STEPS } from "./steps.ts";
@@ -12,6 +13,8 @@ export interface Audience {
   tell(this: void, text: string): void;
   /** Each step, once it is done. */
   examined?(this: void, examined: Examined): void;
+  /** Raised when nobody wants to know any more: what was registered is deleted, and nothing else done. */
+  readonly stop?: AbortSignal;
 }
 
 /** Takes every step in order; one whose ground failed is skipped, so that a fault is named once. Rejects for no fault of the host. */
@@ -21,7 +24,8 @@ export async function examine(
   audience: Audience,
 ): Promise<readonly Examined[]> {
   const store = await DoctorStore.open(env);
-  const chart = new Chart(request, store, audience.tell);
+  const { tell, stop = new AbortController().signal } = audience;
+  const chart = new Chart(request, store, { tell, stop });
   const outcomes = new Map<string, Outcome>();
   const all: Examined[] = [];
   try {
@@ -41,6 +45,7 @@ export async function examine(
 }
 
 async function take(step: Step, chart: Chart, outcomes: ReadonlyMap<string, Outcome>): Promise<Finding> {
+  if (chart.stop.aborted && !cleanupSteps.includes(step)) return skip("stopped");
   const missing = step.needs?.find((id) => !isGround(id, chart, outcomes));
   if (missing !== undefined) return skip(`needs ${missing}`);
   try {

@@ -1,6 +1,7 @@
 import { connect as connectHttp2 } from "node:http2";
 import { once } from "node:events";
 import type { Chart } from "./chart.ts";
+import { dropSession } from "./drop-session.ts";
 import { parseObject, textIn } from "./json.ts";
 import { initializeCall } from "./mcp-call.ts";
 import { fail, pass, skip, type Finding, type Step } from "./step.ts";
@@ -62,6 +63,7 @@ async function callEndpoint(chart: Chart): Promise<Finding> {
     });
   }
   chart.unauthorized = answer;
+  await dropSession(chart, answer.headers["mcp-session-id"]);
   const word = textIn(parseObject(answer.text), "error") ?? "";
   const why = whyNotServed(chart, answer.status, word);
   return why === undefined
@@ -126,6 +128,7 @@ async function callOverHttp2(chart: Chart): Promise<Finding> {
     stream.end(body);
     const signal = AbortSignal.timeout(HTTP2_TIMEOUT_MS);
     const [head] = (await once(stream, "response", { signal })) as [Record<string, unknown>];
+    await dropSession(chart, head["mcp-session-id"]);
     if (head[":status"] === expected) return pass(`${String(expected)} over HTTP/2 too`);
     return fail(`${String(head[":status"])} over HTTP/2, ${String(expected)} over HTTP/1.1`, {
       cause: "something in between treats the two protocols differently",
@@ -142,9 +145,9 @@ async function callOverHttp2(chart: Chart): Promise<Finding> {
 }
 
 async function compareClocks(chart: Chart): Promise<Finding> {
-  const { headers } = await chart.wire.call(chart.endpoint, initializeCall());
-  if (headers.date === undefined) return skip("the answer carries no Date");
-  const aheadMs = Date.parse(headers.date) - Date.now();
+  const { headers, receivedAt } = chart.unauthorized ?? {};
+  if (headers?.date === undefined || receivedAt === undefined) return skip("the answer carries no Date");
+  const aheadMs = Date.parse(headers.date) - receivedAt;
   const seconds = Math.round(Math.abs(aheadMs) / 1000);
   if (Math.abs(aheadMs) <= CLOCK_TOLERANCE_MS) return pass(`${seconds} s apart`);
   return fail(`the host's clock is ${seconds} s ${aheadMs > 0 ? "ahead of" : "behind"} this one`, {

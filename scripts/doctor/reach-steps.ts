@@ -1,13 +1,9 @@
 import { lookup } from "node:dns/promises";
-import { once } from "node:events";
-import { connect } from "node:net";
 import { AddressList } from "@gatehouse/shared/address";
 import type { Chart } from "./chart.ts";
+import { dial } from "./dial.ts";
 import { fail, pass, skip, type Finding, type Step } from "./step.ts";
-import { codeOf, isTimeout } from "./wire.ts";
-
-/** A SYN is repeated after one second and after three; whoever has not answered by then drops them. */
-const CONNECT_TIMEOUT_MS = 5000;
+import { codeOf } from "./wire.ts";
 
 /** Not reachable from the internet (RFC 6890): private, loopback, link-local, shared address space. */
 const INNER_BLOCKS = [
@@ -83,7 +79,7 @@ async function reachAddresses(chart: Chart): Promise<Finding> {
   if (hosts.length === 0) return skip("needs dns.resolve");
   const failures: { readonly host: string; readonly code: string }[] = [];
   for (const one of hosts) {
-    const code = await dial(one, port);
+    const code = await dial({ host: one, port });
     if (code !== undefined) failures.push({ host: one, code });
   }
   const good = hosts.filter((one) => failures.every((failure) => failure.host !== one));
@@ -92,19 +88,6 @@ async function reachAddresses(chart: Chart): Promise<Finding> {
   if (first === undefined) return pass(`${good.join(", ")}: port ${port} is open`);
   const said = failures.map((failure) => `${failure.host}: ${failure.code}`).join(", ");
   return fail(`port ${port} takes no connection: ${said}`, whyUnreachable(first.code, port));
-}
-
-/** Returns why no connection came about; undefined when one did. */
-async function dial(host: string, port: number): Promise<string | undefined> {
-  const socket = connect({ host, port });
-  try {
-    await once(socket, "connect", { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
-    return undefined;
-  } catch (error) {
-    return isTimeout(error) ? "ETIMEDOUT" : codeOf(error);
-  } finally {
-    socket.destroy();
-  }
 }
 
 function whyUnreachable(code: string, port: number): { cause: string; fix: string } {

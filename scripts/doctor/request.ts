@@ -22,7 +22,7 @@ export interface DoctorRequest {
   readonly path?: string;
   /** Connect there, whatever DNS says. */
   readonly address?: { readonly host: string; readonly port: number };
-  /** PEM of an authority to trust besides the usual ones. */
+  /** PEM of an authority to trust instead of the usual ones. */
   readonly ca?: string;
   readonly token?: string;
   readonly login: boolean;

@@ -2,6 +2,7 @@ import { loopbackRedirect } from "../demo/loopback-redirect.ts";
 import type { JsonObject } from "../demo/json-answer.ts";
 import type { Chart, Registered } from "./chart.ts";
 import { authorization, registerAs } from "./client-steps.ts";
+import { dropSession } from "./drop-session.ts";
 import { parseObject, textIn } from "./json.ts";
 import { DOCTOR, initializeCall } from "./mcp-call.ts";
 import { TOKEN_VARIABLE } from "./request.ts";
@@ -73,7 +74,7 @@ async function logIn(chart: Chart): Promise<Finding> {
     if (client === undefined) return registration;
     const asked = authorization(chart, client);
     chart.tell(`open this in your browser, and log in:\n${asked.url.href}`);
-    const { searchParams: answer } = await redirect.arrival();
+    const { searchParams: answer } = await redirect.arrival(chart.stop);
     const problem = loginProblem(chart, answer, asked.state);
     if (problem !== undefined) return problem;
     return await redeem(chart, client, {
@@ -168,8 +169,9 @@ function claimsOf(token: string): JsonObject | undefined {
 
 async function present(chart: Chart): Promise<Finding> {
   if (chart.token === undefined) return skip(WITHOUT_TOKEN);
-  const call = initializeCall({ authorization: `Bearer ${chart.token}` });
-  const { status, headers } = await chart.wire.call(chart.endpoint, call);
+  const bearer = { authorization: `Bearer ${chart.token}` };
+  const { status, headers } = await chart.wire.call(chart.endpoint, initializeCall(bearer));
+  await dropSession(chart, headers["mcp-session-id"], bearer);
   const challenge = headers["www-authenticate"] ?? "";
   const said = /error_description="([^"]*)"/.exec(challenge)?.[1] ?? challenge;
   const { hostname } = chart.request;

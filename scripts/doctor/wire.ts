@@ -28,6 +28,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly text: string;
+  /** Milliseconds since the epoch when its head was there. */
+  readonly receivedAt: number;
 }
 
 /** A connection attempt that failed, in the words of the socket or of TLS. */
@@ -54,6 +56,7 @@ export class Wire {
   /** Sends one request; the answer is whole unless it is enough. @throws when none comes */
   async call(url: URL, call: Call = {}): Promise<Answer> {
     const response = await this.open(url, call);
+    const receivedAt = Date.now();
     const { isEnough = () => false, timeoutMs = PATIENCE_MS } = call;
     let text = "";
     const late = setTimeout(() => response.destroy(new Error("the answer did not end in time")), timeoutMs);
@@ -65,7 +68,7 @@ export class Wire {
     } finally {
       clearTimeout(late);
     }
-    return { status: response.statusCode ?? 0, headers: response.headers, text };
+    return { status: response.statusCode ?? 0, headers: response.headers, text, receivedAt };
   }
 
   /** Sends one request; the body of the answer is the caller's to read. @throws when no head comes in time */

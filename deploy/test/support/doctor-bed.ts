@@ -84,10 +84,14 @@ export class DoctorBed {
     return ["--address", `127.0.0.1:${this.gatehouse.port}`, "--ca", this.gatehouse.caPath];
   }
 
-  async run(which: DoctorCase, tell: (text: string) => void = () => undefined): Promise<DoctorRun> {
+  async run(
+    which: DoctorCase,
+    tell: (text: string) => void = () => undefined,
+    stop?: AbortSignal,
+  ): Promise<DoctorRun> {
     const { host, args = [], env = {}, isBare = false } = which;
     const words = [host, ...(isBare ? [] : this.place), "--stream-seconds", "1", ...args];
-    const all = await examine(readDoctorRequest(words, env), env, { tell });
+    const all = await examine(readDoctorRequest(words, env), env, { tell, ...(stop && { stop }) });
     const failed = all.filter(({ outcome }) => outcome === "fail").map((one) => [one.id, one] as const);
     return { all, failed: new Map(failed) };
   }

@@ -212,9 +212,9 @@ async function holdStream(chart: Chart): Promise<Finding> {
         fix: "update the MCP server: an event stream or 405",
       });
     case "silent":
-      return fail("no head of an answer", {
+      return fail(`no head of an answer within ${Math.max(5, streamSeconds)} s`, {
         cause:
-          "the upstream, or a proxy between it and the instance, buffers: the stream's head is held back until there is more",
+          "the upstream, or a proxy between it and the instance, buffers: the stream's head is held back until there is more (many servers send it with their first ping, after 15 s: ask with --stream-seconds 20)",
         fix: "turn buffering off there (proxy_buffering off; X-Accel-Buffering: no), and flush the head at once",
       });
     case "ended":

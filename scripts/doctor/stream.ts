@@ -2,7 +2,10 @@ import type { IncomingMessage } from "node:http";
 import type { Chart } from "./chart.ts";
 import type { Headers } from "./mcp-call.ts";
 
-/** A head costs nothing: whoever has not sent it by then waits for something. */
+/**
+ * Waited for at least. Many servers send the head with their first ping only, 15 s after the request: hence as long as the stream is to
+ * last, which by default is longer than that.
+ */
 const HEAD_TIMEOUT_MS = 5000;
 
 export type Held =
@@ -18,7 +21,8 @@ export async function survive(
 ): Promise<Held> {
   let response: IncomingMessage;
   try {
-    response = await chart.wire.open(chart.endpoint, { headers, timeoutMs: HEAD_TIMEOUT_MS });
+    const timeoutMs = Math.max(HEAD_TIMEOUT_MS, seconds * 1000);
+    response = await chart.wire.open(chart.endpoint, { headers, timeoutMs });
   } catch {
     return { kind: "silent" };
   }

@@ -2,7 +2,7 @@ import { printable } from "@gatehouse/shared/log-record";
 import { CLIENTS } from "../doctor/clients.ts";
 import { atDemo } from "../doctor/demo-place.ts";
 import { examine } from "../doctor/examine.ts";
-import { readDoctorRequest, TOKEN_VARIABLE } from "../doctor/request.ts";
+import { DOCTOR_OPTIONS, readDoctorRequest, TOKEN_VARIABLE } from "../doctor/request.ts";
 import type { Examined, Outcome } from "../doctor/step.ts";
 import type { Command } from "./command.ts";
 
@@ -30,6 +30,7 @@ Redis (REDIS_URL, LOG_REDIS_URL, or a demo that runs here) adds what stands in t
 Exit 0: nothing failed; 1: something did; 2: usage.
 
 Example: gatehouse doctor simple-oauth.example.com --login`,
+  options: DOCTOR_OPTIONS,
   async run(args, env) {
     const request = await atDemo(readDoctorRequest(args, env));
     // Ctrl-C while a browser is waited for must not leave clients behind; a second one ends at once.

@@ -61,16 +61,25 @@ function readAccess(
   return { login: values.login, ...(token !== "" && { token }) };
 }
 
+const TEXT = { type: "string" } as const;
+const FLAG = { type: "boolean", default: false } as const;
+const OPTIONS = {
+  address: TEXT,
+  ca: TEXT,
+  login: FLAG,
+  token: TEXT,
+  tool: TEXT,
+  as: TEXT,
+  "stream-seconds": TEXT,
+  json: FLAG,
+} as const;
+
+/** The options with their dashes, for completion. */
+export const DOCTOR_OPTIONS: readonly string[] = [...Object.keys(OPTIONS), "help"].map((name) => `--${name}`);
+
 function parsed(args: readonly string[]) {
-  const text = { type: "string" } as const;
-  const flag = { type: "boolean", default: false } as const;
-  const options = { address: text, ca: text, token: text, tool: text, as: text, login: flag, json: flag };
   try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: { ...options, "stream-seconds": text },
-    });
+    return parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }

@@ -5,22 +5,27 @@ import { encodeRecord } from "./stored-record.ts";
 
 /** Records that a batch has room for from the start. */
 const FIRST_ROOM = 64;
+/** Octets of text that it has room for from the start. */
+const FIRST_TEXT_ROOM = 32 * 1024;
+const NEWLINE = "\n".charCodeAt(0);
 
 /** Records in their stored form, with the cells of their index. */
 export class StoredBatch implements RecordBatch {
-  readonly #lines: string[] = [];
+  /** One line a record. Written at once, so that no string of it is alive when the collector comes. */
+  #text: Buffer = Buffer.allocUnsafe(FIRST_TEXT_ROOM);
+  #textLength = 0;
+  #count = 0;
   #columns: Buffer[] = columnsFor(FIRST_ROOM);
   #room = FIRST_ROOM;
-  #bytes = 0;
   #oldest = Number.POSITIVE_INFINITY;
   #newest = 0;
 
   get count(): number {
-    return this.#lines.length;
+    return this.#count;
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#textLength + this.#count * INDEX_BYTES_PER_RECORD;
   }
 
   /** Milliseconds since the epoch. */
@@ -32,9 +37,9 @@ export class StoredBatch implements RecordBatch {
     return this.#newest;
   }
 
-  /** One line a record. */
-  get text(): string {
-    return this.#lines.join("\n");
+  /** One line a record, each with its end. */
+  get text(): Buffer {
+    return this.#text.subarray(0, this.#textLength);
   }
 
   /** A buffer a column, in the order of {@link COLUMN_NAMES}. */
@@ -45,11 +50,22 @@ export class StoredBatch implements RecordBatch {
   add(record: LogRecord): void {
     if (this.count === this.#room) this.#grow();
     writeCells(record, this.#columns, this.count);
-    const line = encodeRecord(record);
-    this.#lines.push(line);
-    this.#bytes += line.length + INDEX_BYTES_PER_RECORD;
+    this.#addLine(encodeRecord(record));
+    this.#count += 1;
     this.#oldest = Math.min(this.#oldest, record.time);
     this.#newest = Math.max(this.#newest, record.time);
+  }
+
+  #addLine(line: string): void {
+    // A UTF-16 unit is three octets of UTF-8 at the most.
+    const needed = this.#textLength + line.length * 3 + 1;
+    if (needed > this.#text.length) {
+      const wider = Buffer.allocUnsafe(Math.max(this.#text.length * 2, needed));
+      this.#text.copy(wider, 0, 0, this.#textLength);
+      this.#text = wider;
+    }
+    this.#textLength += this.#text.write(line, this.#textLength, "utf8");
+    this.#text[this.#textLength++] = NEWLINE;
   }
 
   #grow(): void {

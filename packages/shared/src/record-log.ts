@@ -177,9 +177,11 @@ export class RecordWriter implements RecordLog {
     if (lane.writing || lane.retry) return;
     const batch = lane.batch ?? this.#nextBatch(lane);
     if (batch === undefined) return;
+    // A sink may use a batch again once it has written it.
+    const { count } = batch;
     lane.batch = batch;
     lane.writing = lane.sink.write(batch).then(
-      () => this.#taken(lane, batch),
+      () => this.#taken(lane, count),
       (error: unknown) => this.#rejected(lane, batch, error),
     );
   }
@@ -195,8 +197,8 @@ export class RecordWriter implements RecordLog {
     return batch;
   }
 
-  #taken(lane: Lane, batch: RecordBatch): void {
-    lane.written += batch.count;
+  #taken(lane: Lane, count: number): void {
+    lane.written += count;
     lane.saying = 0;
     lane.batch = undefined;
     lane.writing = undefined;

@@ -22,6 +22,7 @@ export class RedisSink implements RecordSink<StoredBatch> {
   readonly #redis: RecordRedis;
   readonly #store: RecordStore;
   #batch: StoredBatch | undefined;
+  #spare: StoredBatch | undefined;
   #number = 0;
   #isTrimmed = false;
 
@@ -31,8 +32,11 @@ export class RedisSink implements RecordSink<StoredBatch> {
     this.#store = new RecordStore(this.#redis, bounds);
   }
 
+  /** Memory for a batch is asked of the system once: a hundred kilobytes, thirty times a second, would cost more than to fill them. */
   open(): StoredBatch {
-    return new StoredBatch();
+    const batch = this.#spare ?? new StoredBatch();
+    this.#spare = undefined;
+    return batch;
   }
 
   async write(batch: StoredBatch): Promise<void> {
@@ -42,6 +46,10 @@ export class RedisSink implements RecordSink<StoredBatch> {
       if (batch !== this.#batch) this.#number += 1;
       this.#batch = batch;
       await this.#store.append(this.#number, batch);
+      // Redis has answered, so nothing reads it any more.
+      this.#batch = undefined;
+      batch.clear();
+      this.#spare = batch;
     } catch (cause) {
       // It will be said on the console.
       throw new Error(storeErrorText(cause), { cause });

@@ -56,6 +56,14 @@ export class StoredBatch implements RecordBatch {
     this.#newest = Math.max(this.#newest, record.time);
   }
 
+  /** Empties it, for new records in the same memory. */
+  clear(): void {
+    this.#textLength = 0;
+    this.#count = 0;
+    this.#oldest = Number.POSITIVE_INFINITY;
+    this.#newest = 0;
+  }
+
   #addLine(line: string): void {
     // A UTF-16 unit is three octets of UTF-8 at the most.
     const needed = this.#textLength + line.length * 3 + 1;

@@ -23,6 +23,8 @@ export interface AccessRecordOptions {
   readonly context: Pick<ForwardContext, "id" | "connection" | "startedAt" | "identity">;
 }
 
+type GrowingRecord = { -readonly [Field in keyof LogRecord]: LogRecord[Field] };
+
 /** Whom a request is for. */
 export type Who = Pick<LogRecord, "user" | "uid" | "scopes" | "client_id">;
 
@@ -92,18 +94,17 @@ export class AccessRecord {
     if (this.#isWritten) return;
     this.#isWritten = true;
     const message = this.#stream === undefined ? this.problem : this.#streamEnd();
-    this.#log.write({
-      ...this.#subject(statusLevel(this.status), "request_ended"),
-      status: this.status,
-      duration_ms: performance.now() - this.#options.context.startedAt,
-      bytes_in: this.bytesIn,
-      bytes_out: this.bytesOut,
-      ended_by: this.endedBy,
-      ...(message === undefined ? {} : { message }),
-      ...(this.#stream === undefined ? {} : { chunks: this.#chunks }),
-      ...(this.reason === undefined ? {} : { reason: this.reason }),
-      ...(this.phase === undefined ? {} : { phase: this.phase }),
-    });
+    const record = this.#subject(statusLevel(this.status), "request_ended");
+    record.status = this.status;
+    record.duration_ms = performance.now() - this.#options.context.startedAt;
+    record.bytes_in = this.bytesIn;
+    record.bytes_out = this.bytesOut;
+    record.ended_by = this.endedBy;
+    if (message !== undefined) record.message = message;
+    if (this.#stream !== undefined) record.chunks = this.#chunks;
+    if (this.reason !== undefined) record.reason = this.reason;
+    if (this.phase !== undefined) record.phase = this.phase;
+    this.#log.write(record);
   }
 
   /**
@@ -117,13 +118,16 @@ export class AccessRecord {
   }
 
   #write(level: Level, event: "stream_started" | "stream_chunk", message: string): void {
-    if (this.#log.isEnabled(level)) this.#log.write({ ...this.#subject(level, event), message });
+    if (!this.#log.isEnabled(level)) return;
+    const record = this.#subject(level, event);
+    record.message = message;
+    this.#log.write(record);
   }
 
-  /** The fields every record of this request has. */
-  #subject(level: Level, event: LogRecord["event"]): LogRecord {
+  /** The fields every record of this request has. One object that grows: a spread for each field that may be absent would make an object each. */
+  #subject(level: Level, event: LogRecord["event"]): GrowingRecord {
     const { hostname, method, context } = this.#options;
-    return {
+    const record: GrowingRecord = {
       time: Date.now(),
       level,
       component: "proxy_handler",
@@ -132,15 +136,15 @@ export class AccessRecord {
       ip: context.connection.addresses.source.ip,
       conn: context.connection.id,
       req: context.id,
-      ...(this.traceId === undefined ? {} : { trace_id: this.traceId }),
-      ...(method === undefined ? {} : { method }),
-      ...(this.#path === undefined ? {} : { path: this.#path }),
-      ...(this.mcp === undefined ? {} : { mcp_method: this.mcp.method }),
-      ...(this.mcp?.tool === undefined ? {} : { mcp_tool: this.mcp.tool }),
-      ...(this.upstream === undefined ? {} : { upstream: this.upstream }),
-      ...(this.upstreamMs === undefined ? {} : { upstream_ms: this.upstreamMs }),
-      ...this.#who,
     };
+    if (this.traceId !== undefined) record.trace_id = this.traceId;
+    if (method !== undefined) record.method = method;
+    if (this.#path !== undefined) record.path = this.#path;
+    if (this.mcp !== undefined) record.mcp_method = this.mcp.method;
+    if (this.mcp?.tool !== undefined) record.mcp_tool = this.mcp.tool;
+    if (this.upstream !== undefined) record.upstream = this.upstream;
+    if (this.upstreamMs !== undefined) record.upstream_ms = this.upstreamMs;
+    return Object.assign(record, this.#who);
   }
 }
 

@@ -38,7 +38,7 @@ export interface LaneReport {
 }
 
 /** Records per write: large enough that the sink's cost per call vanishes, small enough for one render to stay under a millisecond or two. */
-const BATCH_RECORDS = 256;
+const BATCH_RECORDS = 512;
 /** Octets that records may hold while they wait for one sink, estimated: a peer chooses how long a path is. */
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 /** Milliseconds between two tries of a sink that fails while a process waits for its last records to be written. */

@@ -1,19 +1,15 @@
+import { JsonLines } from "./json-lines.ts";
 import type { LogRecord } from "./log-record.ts";
 import { COLUMN_NAMES, columnWidth, INDEX_BYTES_PER_RECORD, writeCells } from "./record-columns.ts";
 import type { RecordBatch } from "./record-queue.ts";
-import { encodeRecord } from "./stored-record.ts";
+import { writeRecord } from "./stored-record.ts";
 
 /** Records that a batch has room for from the start. */
 const FIRST_ROOM = 64;
-/** Octets of text that it has room for from the start. */
-const FIRST_TEXT_ROOM = 32 * 1024;
-const NEWLINE = "\n".charCodeAt(0);
 
 /** Records in their stored form, with the cells of their index. */
 export class StoredBatch implements RecordBatch {
-  /** One line a record. Written at once, so that no string of it is alive when the collector comes. */
-  #text: Buffer = Buffer.allocUnsafe(FIRST_TEXT_ROOM);
-  #textLength = 0;
+  readonly #lines = new JsonLines();
   #count = 0;
   #columns: Buffer[] = columnsFor(FIRST_ROOM);
   #room = FIRST_ROOM;
@@ -25,7 +21,7 @@ export class StoredBatch implements RecordBatch {
   }
 
   get bytes(): number {
-    return this.#textLength + this.#count * INDEX_BYTES_PER_RECORD;
+    return this.#lines.length + this.#count * INDEX_BYTES_PER_RECORD;
   }
 
   /** Milliseconds since the epoch. */
@@ -39,7 +35,7 @@ export class StoredBatch implements RecordBatch {
 
   /** One line a record, each with its end. */
   get text(): Buffer {
-    return this.#text.subarray(0, this.#textLength);
+    return this.#lines.octets;
   }
 
   /** A buffer a column, in the order of {@link COLUMN_NAMES}. */
@@ -49,8 +45,15 @@ export class StoredBatch implements RecordBatch {
 
   add(record: LogRecord): void {
     if (this.count === this.#room) this.#grow();
-    writeCells(record, this.#columns, this.count);
-    this.#addLine(encodeRecord(record));
+    const { length } = this.#lines;
+    try {
+      writeCells(record, this.#columns, this.count);
+      writeRecord(record, this.#lines);
+    } catch (cause) {
+      // What can't be written to its end is not there at all.
+      this.#lines.cutTo(length);
+      throw cause;
+    }
     this.#count += 1;
     this.#oldest = Math.min(this.#oldest, record.time);
     this.#newest = Math.max(this.#newest, record.time);
@@ -58,22 +61,10 @@ export class StoredBatch implements RecordBatch {
 
   /** Empties it, for new records in the same memory. */
   clear(): void {
-    this.#textLength = 0;
+    this.#lines.clear();
     this.#count = 0;
     this.#oldest = Number.POSITIVE_INFINITY;
     this.#newest = 0;
-  }
-
-  #addLine(line: string): void {
-    // A UTF-16 unit is three octets of UTF-8 at the most.
-    const needed = this.#textLength + line.length * 3 + 1;
-    if (needed > this.#text.length) {
-      const wider = Buffer.allocUnsafe(Math.max(this.#text.length * 2, needed));
-      this.#text.copy(wider, 0, 0, this.#textLength);
-      this.#text = wider;
-    }
-    this.#textLength += this.#text.write(line, this.#textLength, "utf8");
-    this.#text[this.#textLength++] = NEWLINE;
   }
 
   #grow(): void {

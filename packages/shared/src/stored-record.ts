@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { memberName, type JsonLines, type MemberName } from "./json-lines.ts";
 import { EVENTS, LEVELS, type LogRecord } from "./log-record.ts";
 
 /**
@@ -36,11 +37,6 @@ const NAMES = {
   phase: "ph",
 } as const satisfies Record<keyof LogRecord, string>;
 
-/** What is written: a value, or undefined, for every short name and for no other. */
-type StoredForm = {
-  readonly [Field in keyof LogRecord as (typeof NAMES)[Field]]-?: LogRecord[Field] | undefined;
-};
-
 const FIELDS = Object.entries(NAMES) as readonly (readonly [keyof LogRecord, string])[];
 
 /** Longest text of one field that is stored, in UTF-16 units: a path may be as long as a request header, and a record is kept for weeks. */
@@ -61,40 +57,44 @@ const schema = z.object({
   ...Object.fromEntries(["s", "d", "um", "ch", "bi", "bo"].map((name) => [name, number])),
 });
 
-/** Returns the stored text of a record: one line. */
-export function encodeRecord(record: LogRecord): string {
-  // Written out, because this runs for every request: an object whose members are always the same ones is built and printed in half
-  // the time of one that is put together. Members without a value are not printed.
-  return JSON.stringify({
-    t: record.time,
-    l: record.level,
-    c: record.component,
-    e: record.event,
-    m: cut(record.message),
-    h: record.hostname,
-    ip: record.ip,
-    cn: record.conn,
-    rq: record.req,
-    tr: record.trace_id,
-    mt: cut(record.method),
-    p: cut(record.path),
-    s: record.status,
-    d: tenths(record.duration_ms),
-    um: tenths(record.upstream_ms),
-    ch: record.chunks,
-    mm: cut(record.mcp_method),
-    tl: cut(record.mcp_tool),
-    u: cut(record.user),
-    ui: cut(record.uid),
-    sc: record.scopes,
-    cl: cut(record.client_id),
-    up: cut(record.upstream),
-    r: cut(record.reason),
-    bi: record.bytes_in,
-    bo: record.bytes_out,
-    eb: record.ended_by,
-    ph: record.phase,
-  } satisfies StoredForm);
+/** Every name as it stands in the text. */
+const MEMBERS = Object.fromEntries(FIELDS.map(([field, name]) => [field, memberName(name)])) as Readonly<
+  Record<keyof LogRecord, MemberName>
+>;
+
+/** Writes the stored text of a record: one line. */
+export function writeRecord(record: LogRecord, lines: JsonLines): void {
+  // Written out, because this runs for every request; what peers choose is cut.
+  lines.begin();
+  lines.number(MEMBERS.time, record.time);
+  lines.text(MEMBERS.level, record.level);
+  lines.text(MEMBERS.component, record.component);
+  lines.text(MEMBERS.event, record.event);
+  lines.text(MEMBERS.message, cut(record.message));
+  lines.text(MEMBERS.hostname, record.hostname);
+  lines.text(MEMBERS.ip, record.ip);
+  lines.text(MEMBERS.conn, record.conn);
+  lines.text(MEMBERS.req, record.req);
+  lines.text(MEMBERS.trace_id, record.trace_id);
+  lines.text(MEMBERS.method, cut(record.method));
+  lines.text(MEMBERS.path, cut(record.path));
+  lines.number(MEMBERS.status, record.status);
+  lines.number(MEMBERS.duration_ms, record.duration_ms);
+  lines.number(MEMBERS.upstream_ms, record.upstream_ms);
+  lines.number(MEMBERS.chunks, record.chunks);
+  lines.text(MEMBERS.mcp_method, cut(record.mcp_method));
+  lines.text(MEMBERS.mcp_tool, cut(record.mcp_tool));
+  lines.text(MEMBERS.user, cut(record.user));
+  lines.text(MEMBERS.uid, cut(record.uid));
+  lines.texts(MEMBERS.scopes, record.scopes);
+  lines.text(MEMBERS.client_id, cut(record.client_id));
+  lines.text(MEMBERS.upstream, cut(record.upstream));
+  lines.text(MEMBERS.reason, cut(record.reason));
+  lines.number(MEMBERS.bytes_in, record.bytes_in);
+  lines.number(MEMBERS.bytes_out, record.bytes_out);
+  lines.text(MEMBERS.ended_by, record.ended_by);
+  lines.text(MEMBERS.phase, record.phase);
+  lines.end();
 }
 
 /** Returns the record, or undefined for what this version does not understand: a newer writer's, or no record at all. */
@@ -110,10 +110,6 @@ export function decodeRecord(stored: string): LogRecord | undefined {
 
 function cut(text: string | undefined): string | undefined {
   return text === undefined || text.length <= MAX_TEXT_LENGTH ? text : `${text.slice(0, MAX_TEXT_LENGTH)}…`;
-}
-
-function tenths(milliseconds: number | undefined): number | undefined {
-  return milliseconds === undefined ? undefined : Math.round(milliseconds * 10) / 10;
 }
 
 function parseJson(stored: string): unknown {

@@ -119,14 +119,14 @@ tell_systemd() {
     step systemd-tmpfiles --create /etc/tmpfiles.d/gatehouse.conf
     step systemctl daemon-reload
   fi
-  step systemctl ${root:+"--root=$root"} enable gatehouse-dispatcher.socket gatehouse-dispatcher@A.service
+  step systemctl ${root:+"--root=$root"} enable gatehouse-dispatcher.socket gatehouse-dispatcher-http.socket gatehouse-dispatcher@A.service
 }
 
 what_next() {
   cat >&2 <<END
 Installed: $name. Nothing was started or restarted.
   secrets     /etc/gatehouse/credentials/NAME, one file each (REDIS_URL, ...); GATEHOUSE_SECRET_KEY: keep a copy
-  first start systemctl start gatehouse-dispatcher.socket gatehouse-dispatcher@A.service
+  first start systemctl start gatehouse-dispatcher@A.service (holds ports 443 and 80; not 80: touch /etc/gatehouse/no-http first)
   a host      gatehouse host add HOST --target URL; or by hand: docs/operations.md
   upgrade     gatehouse-units next dispatcher; gatehouse-units next instance HOST
 END

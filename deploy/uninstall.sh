@@ -59,7 +59,8 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$is_dry" ] || [ "$(id -u)" = 0 ] || { say "uninstall: needs root; --dry-run shows the steps without it"; exit 1; }
 [ ! -d /run/systemd/system ] || stop_all
-step rm -f /etc/systemd/system/gatehouse-dispatcher.socket /etc/systemd/system/gatehouse-dispatcher@.service \
+step rm -f /etc/systemd/system/gatehouse-dispatcher.socket \
+  /etc/systemd/system/gatehouse-dispatcher-http.socket /etc/systemd/system/gatehouse-dispatcher@.service \
   /etc/systemd/system/gatehouse-instance@.socket /etc/systemd/system/gatehouse-instance@.service \
   /etc/systemd/system/gatehouse-instance-b@.service /etc/systemd/system/gatehouse-shutdown.service \
   /etc/sysusers.d/gatehouse.conf /etc/tmpfiles.d/gatehouse.conf /usr/local/bin/gatehouse \

@@ -54,6 +54,7 @@ afterAll(() => rm(directory, { recursive: true, force: true }));
 describe("systemd", () => {
   withSystemd.each([
     "gatehouse-dispatcher.socket",
+    "gatehouse-dispatcher-http.socket",
     "gatehouse-dispatcher@A.service",
     "gatehouse-instance@a.example.com.socket",
     "gatehouse-instance@a.example.com.service",
@@ -97,6 +98,42 @@ describe.each([
     expect(plain).toEqual(expect.arrayContaining(set));
     expect(set).toContain("GATEHOUSE_STATE_DIR");
   });
+});
+
+test("every generation of the dispatcher inherits both public ports, each by the name that tells them apart", async () => {
+  const sockets = values(await unit("gatehouse-dispatcher@.service"), "Sockets").flatMap((text) =>
+    text.split(" "),
+  );
+  const ports = await Promise.all(
+    sockets.map(async (name) => {
+      const text = await unit(name);
+      return ["ListenStream", "FileDescriptorName", "Service"].flatMap((key) => values(text, key));
+    }),
+  );
+  // A descriptor of any other name than `http` is for TLS (packages/dispatcher/test/shared-listener.test.ts).
+  expect(ports).toEqual([
+    ["443", "https", "gatehouse-dispatcher@A.service"],
+    ["80", "http", "gatehouse-dispatcher@A.service"],
+  ]);
+});
+
+test("the installer enables every socket that is not a host's, and the uninstaller removes every unit", async () => {
+  const script = (name: string): Promise<string> => readFile(join(UNITS, "..", name), "utf8");
+  const [install, uninstall, files] = await Promise.all([
+    script("install.sh"),
+    script("uninstall.sh"),
+    readdir(UNITS),
+  ]);
+  const enabled = /} enable (.*)$/m.exec(install)?.[1]?.split(" ") ?? [];
+  const shared = files.filter((name) => name.endsWith(".socket") && !name.includes("@"));
+  expect(enabled.filter((name) => name.endsWith(".socket")).toSorted()).toEqual(shared.toSorted());
+  const removed = new Set(
+    [...uninstall.matchAll(/\/etc\/systemd\/system\/(gatehouse-\S+\.(?:service|socket))(?=\s)/g)].map(
+      ([, name]) => name,
+    ),
+  );
+  const installed = files.filter((name) => /\.(?:service|socket)$/.test(name));
+  expect(removed).toEqual(new Set([...installed, "gatehouse-instance-b@.service"]));
 });
 
 test("a hostname of 87 octets is the longest whose socket keeps its name", async () => {

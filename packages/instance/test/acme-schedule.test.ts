@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { createCertificateAuthority } from "@gatehouse/testbed/certificate-authority";
 import fc from "fast-check";
-import { afterFailure, parseAttempts, type Attempts } from "../src/acme/attempts.ts";
+import { afterFailure, parseAttempts, type Attempts } from "@gatehouse/shared/acme-attempts";
 import { renewalIdentifier } from "../src/acme/renewal-info.ts";
 import { renewalTime } from "../src/acme/renewal-time.ts";
 

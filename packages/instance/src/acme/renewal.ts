@@ -13,7 +13,7 @@ import {
   type Certificate,
   type CertificateRead,
 } from "@gatehouse/shared/certificate";
-import { afterFailure, ATTEMPTS_TTL_MS, parseAttempts, type Attempts } from "./attempts.ts";
+import { afterFailure, ATTEMPTS_TTL_MS, parseAttempts, type Attempts } from "@gatehouse/shared/acme-attempts";
 import type { Clock } from "./clock.ts";
 import { issue, readRoots } from "./issuance.ts";
 import { IssuerLock, LOCK_MS } from "./issuer-lock.ts";

@@ -1,7 +1,9 @@
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { createServer, get as getPlain, type IncomingMessage, type Server } from "node:http";
 import { get } from "node:https";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { startPebble, type Pebble } from "@gatehouse/testbed/pebble";
 import { findPebble } from "@gatehouse/testbed/pebble-program";
@@ -56,6 +58,23 @@ async function addHost(hostname: string, env: Record<string, string> = {}): Prom
   });
 }
 
+interface Ran {
+  readonly status: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** The real command, beside this process, which is the upstream. */
+function renew(...args: string[]): Promise<Ran> {
+  const launcher = join(import.meta.dirname, "../../scripts/gatehouse");
+  const env = { PATH: process.env["PATH"], REDIS_URL: gatehouse.redis.url };
+  return new Promise((resolve) => {
+    execFile(launcher, ["cert", "renew", ...args, "--json"], { env }, (error, out, err) =>
+      resolve({ status: error === null ? 0 : Number(error.code), out, err }),
+    );
+  });
+}
+
 suite(title, () => {
   beforeAll(async () => {
     if ("missing" in found) throw new Error(found.missing);
@@ -93,6 +112,36 @@ suite(title, () => {
     const { message } = await answerOf(asked);
     expect(message.statusCode).toBe(308);
     expect(message.headers.location).toBe("https://one.example/mcp?x=1");
+  });
+
+  test("cert renew gets another one from the running instance, and says until when", async () => {
+    const before = await gatehouse.store.get("cert:one.example");
+    const { status, out } = await renew("one.example");
+    expect(status).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ hostname: "one.example", state: "issued" });
+    expect(await gatehouse.store.get("cert:one.example")).not.toBe(before);
+    expect(await ask("one.example")).toBe("from the upstream");
+    await gatehouse.instance("one.example").awaitRecord(/certificate requested at .*, as an operator asks/);
+  });
+
+  test("cert renew says why there is none: what failed, five failures in an hour, nobody there", async () => {
+    await addHost("four.example", { GATEHOUSE_ACME_DIRECTORY_URL: "https://127.0.0.1:1/dir" });
+    await gatehouse.instance("four.example").awaitRecord(/no certificate \(failure 1\)/);
+    const reason = expect.stringMatching(/no certificate: .*ECONNREFUSED.* by itself: 20/);
+    expect(await renew("four.example")).toMatchObject({ status: 1, out: "", err: reason });
+    const [attempts, request] = ["acme:attempts:four.example", "acme:renew:four.example"];
+    const failed = JSON.parse((await gatehouse.store.get(attempts)) ?? "{}") as { began_at: number[] };
+    expect(failed.began_at).toHaveLength(2);
+    await gatehouse.instance("four.example").stop();
+    const five = { ...failed, began_at: Array<number>(5).fill(Date.now()) };
+    await gatehouse.store.set(attempts, JSON.stringify(five));
+    const held = expect.stringContaining("hold it back until");
+    expect(await renew("four.example", "--wait", "1")).toMatchObject({ status: 1, err: held });
+    expect(await gatehouse.store.exists(request)).toBe(1);
+    await gatehouse.store.del(attempts);
+    const alone = expect.stringContaining("no instance takes it up");
+    expect(await renew("four.example", "--wait", "1")).toMatchObject({ status: 1, err: alone });
+    expect(await gatehouse.store.exists(request)).toBe(0);
   });
 
   test("a process that dies in the middle of an order does not order again at once", async () => {

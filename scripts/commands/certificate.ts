@@ -6,6 +6,7 @@ import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
 import { certificateOf, everyCertificate, type CertificateFacts } from "../certificates/certificate-facts.ts";
 import { hostnameOf } from "../hosts/host-words.ts";
 import { answer, remark, table } from "./answer.ts";
+import { certRenew } from "./certificate-renew.ts";
 import { UsageError, type Command } from "./command.ts";
 import { withStore } from "./control-store.ts";
 import { defineCommand } from "./define-command.ts";
@@ -95,7 +96,7 @@ its _FILE form, as the instances have it) and stores both. The running instance 
 });
 
 /** `gatehouse cert …`. */
-export const certificateCommands: readonly Command[] = [certShow, certImport];
+export const certificateCommands: readonly Command[] = [certShow, certImport, certRenew];
 
 function fileOf(path: string | undefined, option: string): string {
   if (path === undefined) throw new UsageError(`cert import takes ${option} FILE`);

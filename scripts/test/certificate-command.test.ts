@@ -133,3 +133,30 @@ describe("gatehouse cert show", () => {
     ]);
   });
 });
+
+describe("gatehouse cert renew", () => {
+  test.each([
+    ["there is no host", undefined, /there is no host/],
+    ["its certificate is of files", { certificate: "file" }, /has certificate: file.*cert import/],
+    ["its certificate is stored by hand", { certificate: "stored" }, /has certificate: stored/],
+  ])("asks nobody when %s", async (_what, config, reason) => {
+    const document = { target_url: "http://127.0.0.1:3000", ...config };
+    if (config !== undefined) await bed.redis.set(`proxy:${HOST}`, JSON.stringify(document));
+    expect(bed.run("cert", "renew", HOST)).toMatchObject({
+      status: 1,
+      out: "",
+      err: expect.stringMatching(reason),
+    });
+    expect(await bed.redis.exists(`acme:renew:${HOST}`)).toBe(0);
+  });
+
+  test("--wait 0 asks, for two hours at most, and leaves", async () => {
+    await bed.redis.set(`proxy:${HOST}`, JSON.stringify({ target_url: "http://127.0.0.1:3000" }));
+    expect(bed.json("cert", "renew", HOST, "--wait", "0")).toEqual([{ hostname: HOST, state: "asked" }]);
+    expect(await bed.redis.pttl(`acme:renew:${HOST}`)).toBeGreaterThan(7_100_000);
+  });
+
+  test.each(["601", "-1", "soon", ""])("--wait %j is no time", (text) => {
+    expect(bed.run("cert", "renew", HOST, "--wait", text)).toMatchObject({ status: 2, out: "" });
+  });
+});

@@ -60,6 +60,7 @@ const COMPLETE: Readonly<Record<string, readonly string[]>> = {
   "grant show": ["x"],
   "grant revoke": ["x"],
   "cert show": [HOST],
+  "cert renew": [HOST],
   "key rotate": [HOST],
   "config export": [],
   backup: ["/nowhere/backup"],

@@ -14,6 +14,7 @@ import { openRecords } from "@gatehouse/shared/process-records";
 import type { RecordSink, RecordWriter } from "@gatehouse/shared/record-log";
 import {
   acmeChallengeKey,
+  acmeRenewalRequestKey,
   certificateKey,
   hostConfigKey,
   routeKey,
@@ -154,6 +155,7 @@ export class Instance implements RunningProcess {
         [routeKey(hostname), (value) => this.#told({ route: value })],
         [signingKeyKey(hostname), (value) => this.#told({ signingKeys: value })],
         [acmeChallengeKey(hostname), (value) => this.#challenge.told(value)],
+        [acmeRenewalRequestKey(hostname), (value) => this.#renewal.requestTold(value)],
         [hostConfigKey(hostname), (value) => this.#told({ hostConfig: value })],
       ]),
     });

@@ -37,6 +37,18 @@ async function renewal(front: Front): Promise<Renewal> {
   return certificate.renewal;
 }
 
+async function attempts(): Promise<Record<string, unknown>> {
+  return JSON.parse((await acme.bed.store.get(`acme:attempts:${HOSTNAME}`)) ?? "{}") as Record<
+    string,
+    unknown
+  >;
+}
+
+/** As `gatehouse cert renew` does. */
+async function ask(request = JSON.stringify({ asked_at: clock.now() })): Promise<void> {
+  await acme.bed.store.set(`acme:renew:${HOSTNAME}`, request);
+}
+
 async function stopAll(): Promise<void> {
   await Promise.all(started.splice(0).map((front) => front.stop()));
   acme.reached.length = 0;
@@ -158,7 +170,57 @@ suite(title, () => {
     expect(messages(again, "certificate_requested")).toEqual([]);
     clock.moveBy(wait);
     await again.record(({ event }) => event === "certificate_issued");
-    expect(await keysOf(acme.bed, "acme:attempts")).toEqual([]);
+    // What failed within the hour goes on counting towards the five of an hour.
+    await eventually(async () => (await attempts())["failures"] === 0);
+    expect(await attempts()).toMatchObject({ began_at: [expect.any(Number)], not_before: 0, problem: "" });
+    expect(await renewal(again)).toMatchObject({ state: "waiting" });
+  });
+
+  test("an operator's request renews at once, once, and by one of two instances", async () => {
+    const [one, two] = await Promise.all([start(), start()]);
+    await eventually(() => [one, two].every((front) => messages(front, "certificate_loaded").length > 0));
+    const first = await servedSerial(one);
+    await ask();
+    await eventually(async () => (await servedSerial(one)) !== first);
+    await eventually(async () => (await servedSerial(two)) === (await servedSerial(one)));
+    clock.moveBy(60_000);
+    const requested = [one, two].flatMap((front) => messages(front, "certificate_requested"));
+    expect(requested.filter((message) => message.endsWith("as an operator asks"))).toHaveLength(1);
+    expect(requested).toHaveLength(2);
+    expect(await keysOf(acme.bed, "acme:renew")).toEqual([]);
+  });
+
+  test("a request is not kept waiting by failures, but by five of them in an hour", async () => {
+    const front = await start();
+    acme.reached.length = 0;
+    await front.record(({ event }) => event === "certificate_failed");
+    for (let failures = 2; failures <= 5; failures++) {
+      clock.moveBy(1000);
+      await ask();
+      await eventually(() => messages(front, "certificate_failed").length === failures);
+    }
+    acme.reached.push(front);
+    const [oldest = 0] = (await attempts())["began_at"] as number[];
+    await ask();
+    const { next_at: next } = await eventually(async () => {
+      const now = await renewal(front);
+      return now.state === "failing" && Date.parse(now.next_at) === oldest + 3_600_001 && now;
+    });
+    expect(messages(front, "certificate_requested")).toHaveLength(5);
+    expect(await keysOf(acme.bed, "acme:renew")).toHaveLength(1);
+    clock.moveTo(Date.parse(next));
+    await front.record(({ event }) => event === "certificate_issued");
+    expect(await keysOf(acme.bed, "acme:renew")).toEqual([]);
+  });
+
+  test("a request that is no document asks for nothing", async () => {
+    const front = await start();
+    await front.record(({ event }) => event === "certificate_issued");
+    await eventually(async () => (await renewal(front)).state === "waiting");
+    await ask("now");
+    clock.moveBy(60_000);
+    expect(await renewal(front)).toMatchObject({ state: "waiting" });
+    expect(messages(front, "certificate_requested")).toHaveLength(1);
   });
 
   test("a certificate that comes from elsewhere ends the failing, and is renewed in its turn", async () => {

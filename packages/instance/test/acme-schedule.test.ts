@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { createCertificateAuthority } from "@gatehouse/testbed/certificate-authority";
 import fc from "fast-check";
-import { afterFailure, parseAttempts, type Attempts } from "@gatehouse/shared/acme-attempts";
+import {
+  afterFailure,
+  afterSuccess,
+  notBeforeWhenAsked,
+  parseAttempts,
+  type Attempts,
+} from "@gatehouse/shared/acme-attempts";
 import { renewalIdentifier } from "../src/acme/renewal-info.ts";
 import { renewalTime } from "../src/acme/renewal-time.ts";
 
@@ -74,6 +80,42 @@ describe("after failures", () => {
     expect(parseAttempts(JSON.stringify(attempts), "https://other.example/dir")).toBeUndefined();
     expect(parseAttempts("{", directory)).toBeUndefined();
     expect(parseAttempts(null, directory)).toBeUndefined();
+  });
+});
+
+describe("when an operator asks", () => {
+  test("no hour sees more than five failures, whatever succeeds in between", () => {
+    fc.assert(
+      fc.property(fc.infiniteStream(fc.boolean()), (successes) => {
+        const failed: number[] = [];
+        let attempts: Attempts | undefined;
+        for (let now = 1_000_000; now < 1_000_000 + 6 * HOUR;) {
+          if (successes.next().value === true) attempts = afterSuccess(attempts, now);
+          else {
+            failed.push(now);
+            attempts = afterFailure(attempts, { directory, beganAt: now, now, problem: "x", random: 0 });
+          }
+          now = Math.max(now + MINUTE, notBeforeWhenAsked(attempts));
+        }
+        for (const at of failed)
+          expect(failed.filter((other) => other >= at && other <= at + HOUR).length).toBeLessThanOrEqual(5);
+      }),
+    );
+  });
+
+  test("the doubled wait does not hold, the authority's own does", () => {
+    const failure = { directory, beganAt: 1000, now: 2000, problem: "x", random: 0 };
+    expect(notBeforeWhenAsked(afterFailure(undefined, failure))).toBe(0);
+    const busy = afterFailure(undefined, { ...failure, retryAfterMs: HOUR });
+    expect(notBeforeWhenAsked(busy)).toBe(2000 + HOUR);
+    expect(notBeforeWhenAsked(undefined)).toBe(0);
+  });
+
+  test("a success leaves nothing behind when the last hour saw no failure", () => {
+    const old = afterFailure(undefined, { directory, beganAt: 1, now: 1, problem: "x", random: 0 });
+    expect(afterSuccess(old, 1 + HOUR)).toBeUndefined();
+    expect(afterSuccess(old, HOUR)).toMatchObject({ failures: 0, began_at: [1], not_before: 0 });
+    expect(afterSuccess(undefined, 1)).toBeUndefined();
   });
 });
 

@@ -43,6 +43,11 @@ export function acmeAttemptsKey(hostname: Hostname): string {
   return `acme:attempts:${hostname}`;
 }
 
+/** Key of an operator's request to renew a hostname's certificate now (JSON, `RenewalRequest`). Written by the command line. */
+export function acmeRenewalRequestKey(hostname: Hostname): string {
+  return `acme:renew:${hostname}`;
+}
+
 /** Key of the challenge that a hostname's authority is about to look for (JSON, `AcmeChallenge`). */
 export function acmeChallengeKey(hostname: Hostname): string {
   return `acme:challenge:${hostname}`;

@@ -2,7 +2,7 @@ import type { Redis } from "ioredis";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { EventName, Level, RecordLog } from "@gatehouse/shared/log-record";
-import { acmeAttemptsKey, certificateKey } from "@gatehouse/shared/redis-keys";
+import { acmeAttemptsKey, acmeRenewalRequestKey, certificateKey } from "@gatehouse/shared/redis-keys";
 import { closeRedis, openRedis, readyWithin } from "@gatehouse/shared/redis-connection";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
 import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
@@ -13,10 +13,19 @@ import {
   type Certificate,
   type CertificateRead,
 } from "@gatehouse/shared/certificate";
-import { afterFailure, ATTEMPTS_TTL_MS, parseAttempts, type Attempts } from "@gatehouse/shared/acme-attempts";
+import {
+  afterFailure,
+  afterSuccess,
+  ATTEMPTS_TTL_MS,
+  parseAttempts,
+  UNDER_WAY,
+  type Attempts,
+} from "@gatehouse/shared/acme-attempts";
+import { parseRenewalRequest, RENEWAL_REQUEST_TTL_MS } from "@gatehouse/shared/acme-renewal-request";
+import { AttemptHold } from "./attempt-hold.ts";
 import type { Clock } from "./clock.ts";
 import { issue, readRoots } from "./issuance.ts";
-import { IssuerLock, LOCK_MS } from "./issuer-lock.ts";
+import { IssuerLock, LOCK_MS, type LockedWrite } from "./issuer-lock.ts";
 import { askRenewalInfo } from "./renewal-info.ts";
 import { renewalTime, type RenewalWindow } from "./renewal-time.ts";
 import { AcmeTransport } from "./transport.ts";
@@ -66,9 +75,9 @@ export class CertificateRenewal {
   #window: RenewalWindow | undefined;
   /** When the authority is asked for the window; infinite without a certificate. */
   #askAt = Infinity;
-  /** No attempt before this, whatever is due. */
-  #notBefore = 0;
-  #problem: string | undefined;
+  readonly #hold = new AttemptHold();
+  /** The request of an operator; null when there is none. */
+  #asked: string | null = null;
   #isSaid = false;
   #isIssuing = false;
   #redis: Redis | undefined;
@@ -100,11 +109,16 @@ export class CertificateRenewal {
     this.#window = undefined;
     if (this.#known !== undefined) {
       // Another instance got it, or an operator stored it. Should it be due already, what failed is read again under the lock.
-      this.#notBefore = 0;
-      this.#problem = undefined;
+      this.#hold.know(undefined);
     }
     // Of a certificate that was imported the directory may know nothing.
     this.#askAt = this.#ownCertificate === undefined ? Infinity : clock.now();
+    this.#plan();
+  }
+
+  /** The value of `acme:renew:{hostname}`, null when nobody asks. Never throws. */
+  requestTold(text: string | null): void {
+    this.#asked = text;
     this.#plan();
   }
 
@@ -113,7 +127,7 @@ export class CertificateRenewal {
       return { state: "off", next_at: undefined, problem: this.#isWanted ? NOT_ASKED : undefined };
     }
     const dueAt = this.#dueAt();
-    const problem = this.#unreadable ?? this.#problem;
+    const problem = this.#unreadable ?? this.#hold.problem;
     const resting = problem === undefined ? "waiting" : "failing";
     return {
       state: this.#isIssuing ? "issuing" : resting,
@@ -153,8 +167,10 @@ export class CertificateRenewal {
 
   #dueAt(): number {
     if (this.#unreadable !== undefined) return Infinity;
-    const due = this.#known === undefined ? 0 : renewalTime(this.#known.chainPem, this.#window);
-    return Math.max(due, this.#notBefore);
+    const isAsked = parseRenewalRequest(this.#asked) !== undefined;
+    const known = isAsked ? undefined : this.#known;
+    const due = known === undefined ? 0 : renewalTime(known.chainPem, this.#window);
+    return Math.max(due, this.#hold.notBefore(isAsked));
   }
 
   /** Sets the one timer to what comes next. */
@@ -178,8 +194,7 @@ export class CertificateRenewal {
     this.#running = this.#work(email)
       .catch((error: unknown) => {
         // Only Redis gets here: nothing was asked of the authority, or its answer could not be kept.
-        this.#notBefore = Math.max(this.#notBefore, this.#options.clock.now() + LOOK_AGAIN_MS);
-        this.#problem = (error as Error).message;
+        this.#hold.lookAgain(this.#options.clock.now() + LOOK_AGAIN_MS, (error as Error).message);
       })
       .finally(() => {
         this.#running = undefined;
@@ -193,7 +208,7 @@ export class CertificateRenewal {
     if (clock.now() < this.#dueAt()) return;
     const lock = await IssuerLock.take(await this.#store(), this.#options.hostname);
     if (lock === undefined) {
-      this.#notBefore = clock.now() + LOOK_AGAIN_MS;
+      this.#hold.lookAgain(clock.now() + LOOK_AGAIN_MS);
       return;
     }
     try {
@@ -209,28 +224,31 @@ export class CertificateRenewal {
     const { hostname, acme, clock } = this.#options;
     const directory = acme.acmeDirectoryUrl;
     const redis = await this.#store();
-    const [text = null, failed = null] = await redis.mget(
+    const [text = null, failed = null, asked = null] = await redis.mget(
       certificateKey(hostname),
       acmeAttemptsKey(hostname),
+      acmeRenewalRequestKey(hostname),
     );
     // The last holder of the lock may have issued, or failed, since this one looked.
     this.certificateTold(text);
     const before = parseAttempts(failed, directory);
-    this.#notBefore = before?.not_before ?? 0;
-    this.#problem = before?.problem;
+    this.#hold.know(before);
+    this.#asked = asked;
     const beganAt = clock.now();
     if (beganAt < this.#dueAt()) return;
     const failure = { directory, beganAt, random: Math.random() };
     // Written before it begins, so that a process that dies of it over and over does not ask over and over.
-    const begun = afterFailure(before, { ...failure, now: beganAt, problem: "the attempt did not end" });
-    await this.#keep(lock, begun);
-    this.#say("certificate_requested", `certificate requested at ${directory}`);
-    const replaced = before === undefined ? this.#ownCertificate?.chainPem : undefined;
+    const begun = afterFailure(before, { ...failure, now: beganAt, problem: UNDER_WAY });
+    // One request is one attempt: what fails then is tried again when it is due.
+    await this.#keep(lock, begun, null);
+    const why = parseRenewalRequest(asked) === undefined ? "" : ", as an operator asks";
+    this.#say("certificate_requested", `certificate requested at ${directory}${why}`);
+    const replaced = (before?.failures ?? 0) === 0 ? this.#ownCertificate?.chainPem : undefined;
     const acmeOfOne = { ...acme, acmeEmail: email };
     const { signal } = this.#closing;
     const issued = await issue({ ...this.#options, redis, lock, signal, replaced, acme: acmeOfOne });
-    if (issued.ok) await this.#take(lock, issued.certificate);
-    else if (signal.aborted) await this.#keep(lock, before);
+    if (issued.ok) await this.#take(lock, issued.certificate, before);
+    else if (signal.aborted) await this.#keep(lock, before, asked);
     else {
       const { reason: problem, retryAfterMs } = issued;
       await this.#fail(lock, afterFailure(before, { ...failure, now: clock.now(), problem, retryAfterMs }));
@@ -239,31 +257,32 @@ export class CertificateRenewal {
 
   async #fail(lock: IssuerLock, attempts: Attempts): Promise<void> {
     const { failures, problem, not_before: notBefore } = attempts;
-    this.#notBefore = notBefore;
-    this.#problem = problem;
+    this.#hold.know(attempts);
     const next = new Date(notBefore).toISOString();
     this.#say("certificate_failed", `no certificate (failure ${failures}), next attempt ${next}: ${problem}`);
-    await this.#keep(lock, attempts);
+    await lock.write([this.#written(attempts)]);
   }
 
-  async #keep(lock: IssuerLock, attempts: Attempts | undefined): Promise<void> {
-    const key = acmeAttemptsKey(this.#options.hostname);
+  async #keep(lock: IssuerLock, attempts: Attempts | undefined, asked: string | null): Promise<void> {
+    const key = acmeRenewalRequestKey(this.#options.hostname);
+    await lock.write([this.#written(attempts), { key, value: asked, ttlMs: RENEWAL_REQUEST_TTL_MS }]);
+    this.#asked = asked;
+  }
+
+  #written(attempts: Attempts | undefined): LockedWrite {
     const value = attempts === undefined ? null : JSON.stringify(attempts);
-    await lock.write([{ key, value, ttlMs: ATTEMPTS_TTL_MS }]);
+    return { key: acmeAttemptsKey(this.#options.hostname), value, ttlMs: ATTEMPTS_TTL_MS };
   }
 
-  async #take(lock: IssuerLock, certificate: Certificate): Promise<void> {
-    const { hostname, sealing: keys } = this.#options;
+  async #take(lock: IssuerLock, certificate: Certificate, before: Attempts | undefined): Promise<void> {
+    const { hostname, sealing: keys, clock } = this.#options;
+    const failed = afterSuccess(before, clock.now());
     const until = new Date(certificate.expiresAt).toISOString();
     const value = storedCertificateText(certificate, SOURCE, { hostname, keys });
-    await lock.write([
-      { key: certificateKey(hostname), value },
-      { key: acmeAttemptsKey(hostname), value: null },
-    ]);
-    this.#notBefore = 0;
-    this.#problem = undefined;
+    await lock.write([{ key: certificateKey(hostname), value }, this.#written(failed)]);
     this.#say("certificate_issued", `certificate issued, expires ${until}`);
     this.certificateTold(value);
+    this.#hold.know(failed);
   }
 
   /** Asks the authority when it would like the certificate renewed. Without an answer two thirds of its life hold. */

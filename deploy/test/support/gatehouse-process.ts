@@ -17,6 +17,8 @@ export interface ProcessSpec {
   /** `dispatcher`, or the hostname of an instance. */
   readonly role: string;
   readonly main: string;
+  /** Put before the command: where it runs. */
+  readonly enter?: readonly string[] | undefined;
   env: Readonly<Record<string, string>>;
   /** Told everything it writes, to stdout and stderr, as it comes. */
   readonly onOutput?: ((text: string) => void) | undefined;
@@ -74,7 +76,8 @@ export class GatehouseProcess {
     this.#spec.env = { ...this.#spec.env, ...env };
     const since = this.records.count;
     this.#complaints = "";
-    const child = startGuarded(process.execPath, [this.#spec.main], {
+    const [command, ...args] = [...(this.#spec.enter ?? []), process.execPath, this.#spec.main];
+    const child = startGuarded(command ?? "", args, {
       env: { PATH: process.env["PATH"], ...this.#spec.env },
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -53,6 +53,8 @@ export interface Gatehouse {
   /** A connection to it, as an operator has one. */
   readonly store: Redis;
   readonly dispatcher: GatehouseProcess;
+  /** Of all its processes. */
+  readonly secretKey: string;
   /** By hostname. */
   instance(hostname: string): GatehouseProcess;
   /** Writes host config and route, and starts an instance: what `host add` does. */
@@ -80,7 +82,7 @@ export async function startGatehouse(spec: GatehouseSpec): Promise<Gatehouse> {
 class RunningGatehouse implements Gatehouse {
   readonly #spec: GatehouseSpec;
   readonly #directory: string;
-  readonly #secretKey = randomBytes(32).toString("base64url");
+  readonly secretKey = randomBytes(32).toString("base64url");
   readonly #instances = new Map<string, GatehouseProcess>();
   #port: number | undefined;
   #authority: CertificateAuthority | undefined;
@@ -206,7 +208,7 @@ class RunningGatehouse implements Gatehouse {
     await mkdir(stateDirectory, { mode: 0o700 });
     return {
       REDIS_URL: redisPassword === undefined ? url : `${url}?username=default&password=${redisPassword}`,
-      GATEHOUSE_SECRET_KEY: this.#secretKey,
+      GATEHOUSE_SECRET_KEY: this.secretKey,
       GATEHOUSE_STATE_DIR: stateDirectory,
       // A test that ends doesn't wait for what it left open.
       GATEHOUSE_DISPATCHER_DRAIN_SECONDS: "1",
@@ -220,7 +222,7 @@ function started<T>(part: T | undefined): T {
   return part;
 }
 
-function builtMain(name: "dispatcher" | "instance"): string {
+export function builtMain(name: "dispatcher" | "instance"): string {
   const path = join(import.meta.dirname, `../../../packages/${name}/dist/main.js`);
   if (!existsSync(path)) throw new Error(`${path} is missing: build first (npm run build)`);
   return path;

@@ -37,22 +37,27 @@ export class ProtectedGatehouse {
     const app = { clientId: "Iv1.test", clientSecret: "github-app-secret" };
     const github = await startGitHub({ apps: [{ ...app, callbackUrls: [callbackUrl, ...others] }] });
     const started = new ProtectedGatehouse(gatehouse, github);
-    const env = {
-      GITHUB_CLIENT_ID: app.clientId,
-      GITHUB_CLIENT_SECRET: app.clientSecret,
-      GITHUB_URL: github.url,
-      GITHUB_API_URL: github.url,
-    };
     try {
       for (const host of hosts) {
         const config = { ...DEMO_LISTS, ...host.config };
-        await gatehouse.addHost({ ...host, config, env: { ...env, ...host.env } });
+        await gatehouse.addHost({ ...host, config, env: { ...started.providerEnv, ...host.env } });
       }
     } catch (error) {
       await started.stop();
       throw error;
     }
     return started;
+  }
+
+  /** What an instance has to know of the provider. */
+  get providerEnv(): Record<string, string> {
+    const { app, url } = this.github;
+    return {
+      GITHUB_CLIENT_ID: app.clientId,
+      GITHUB_CLIENT_SECRET: app.clientSecret,
+      GITHUB_URL: url,
+      GITHUB_API_URL: url,
+    };
   }
 
   /** Finds the hosts, and trusts their certificates. */

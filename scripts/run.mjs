@@ -1,4 +1,4 @@
-// `node scripts/run.mjs demo | demo-stop | test | check | nspawn`: the README's commands, from a fresh clone, with only Node and npm.
+// `node scripts/run.mjs demo | demo-stop | test | check | nspawn | audit`: the README's commands, from a fresh clone, with only Node and npm.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -14,9 +14,10 @@ const CHECKS = [
   { what: "lint (oxlint)", program: ["oxlint", "--type-aware", "--deny-warnings"] },
   { what: "format (oxfmt)", program: ["oxfmt", "--check"] },
   { what: "unused code (knip)", program: ["knip", "--no-progress"] },
+  { what: "licences and advisories", program: ["node", "scripts/supply-chain/main.ts"] },
 ];
 
-const commands = { demo, "demo-stop": demoStop, test, check, nspawn };
+const commands = { demo, "demo-stop": demoStop, test, check, nspawn, audit };
 
 async function demo(args) {
   const { node, env } = await prepare();
@@ -42,6 +43,12 @@ async function test(args) {
 async function nspawn() {
   const { node, env } = await prepare();
   return await handOver(node, [join(ROOT, "deploy/nspawn/main.ts")], env);
+}
+
+/** What we depend on; see scripts/supply-chain. */
+async function audit() {
+  const { node, env } = await prepare();
+  return await handOver(node, [join(ROOT, "scripts/supply-chain/main.ts")], env);
 }
 
 async function check() {

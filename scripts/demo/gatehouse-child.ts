@@ -27,7 +27,12 @@ const PASSED_ON = [
   "LOG_LEVEL",
 ];
 
-export type Role = { readonly package: "dispatcher" | "instance"; readonly name: string };
+export interface Role {
+  readonly package: "dispatcher" | "instance";
+  readonly name: string;
+  /** A listening descriptor of ours that it inherits (sd_listen_fds(3)), in place of one of its own. */
+  readonly descriptor?: number | undefined;
+}
 
 /** One process of the system under demonstration, from its build, writing to a log file of its own. */
 export class GatehouseChild {
@@ -50,9 +55,17 @@ export class GatehouseChild {
       return value === undefined ? [] : [[name, value] as const];
     });
     const log = openSync(logFile, "w");
-    const child = startGuarded(process.execPath, [main], {
+    const { descriptor } = role;
+    // The shell's pid becomes Node's by exec, as the protocol wants.
+    const inheriting = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "sh"];
+    const [command = "", ...args]: readonly string[] = [
+      ...(descriptor === undefined ? [] : inheriting),
+      process.execPath,
+      main,
+    ];
+    const child = startGuarded(command, args, {
       env: { ...Object.fromEntries(inherited), ...settings },
-      stdio: ["ignore", log, log],
+      stdio: ["ignore", log, log, ...(descriptor === undefined ? [] : [descriptor])],
     });
     closeSync(log);
     child.once("error", () => undefined); // seen below as a process without pid

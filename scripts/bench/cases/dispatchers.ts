@@ -1,0 +1,27 @@
+import type { ContenderStart } from "../contender.ts";
+import { startDispatcher } from "../gatehouse.ts";
+import { startHaproxyDispatcher } from "../peers/haproxy.ts";
+import { startNginx } from "../peers/nginx.ts";
+import { startSniproxy } from "../peers/sniproxy.ts";
+import { LOOPBACK, type Place } from "../place.ts";
+
+/** Those that read the server name and end no TLS. Gatehouse reaches its instances by unix socket, so its target here is one, too. */
+export function dispatchers(place: Place, names: readonly string[]): readonly ContenderStart[] {
+  const all: readonly ContenderStart[] = [
+    {
+      name: "haproxy",
+      start: () => startHaproxyDispatcher(place, { server: `${LOOPBACK}:${place.sink.port}` }),
+    },
+    { name: "gatehouse", start: () => startDispatcher(place, { route: `unix:${place.sink.path}` }) },
+    {
+      name: "haproxy-unix",
+      start: () => startHaproxyDispatcher(place, { name: "haproxy-unix", server: `unix@${place.sink.path}` }),
+    },
+    { name: "nginx", start: () => startNginx(place) },
+    { name: "sniproxy", start: () => startSniproxy(place) },
+  ];
+  return all.filter(({ name }) => names.includes(name));
+}
+
+export const OTHER_DISPATCHERS: readonly string[] = ["haproxy-unix", "nginx", "sniproxy"];
+export const ALL_DISPATCHERS: readonly string[] = ["haproxy", "gatehouse", ...OTHER_DISPATCHERS];

@@ -1,0 +1,68 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Case, Figure } from "../case.ts";
+import { treeMemory } from "../process-tree.ts";
+import { takeSample } from "../sample.ts";
+import { cpuPerUnit } from "./figures.ts";
+import { protectedChains } from "./protected-chains.ts";
+
+const TOKENS = 1_000;
+const REST_MS = 1_000;
+
+const common = { better: "lower", subject: "gatehouse", peer: "haproxy-rs256" } as const;
+
+const figures: readonly Figure[] = [
+  {
+    ...common,
+    id: "event-cpu",
+    work: "SSE, protected streams: CPU per event",
+    unit: "us",
+    reach: 1.6,
+    prototype: "2.2x",
+    value: cpuPerUnit,
+  },
+  {
+    ...common,
+    id: "stream-memory",
+    work: "SSE: memory per stream",
+    unit: "KiB",
+    reach: 3,
+    prototype: "3.5x (5x on Node 24)",
+    value: ({ memory = Number.NaN }) => memory / 1024,
+  },
+];
+
+/** Streams over TLS with a token each, an event a second on every one, at different times of the second. */
+export const eventStreams: Case = {
+  name: "event-streams",
+  title: "Event streams",
+  note: "1,500 streams (500 with --quick), each with a token on connect.",
+  isFresh: true,
+  rounds: ({ isQuick }) => (isQuick ? 1 : 3),
+  figures,
+  open: async (place, { isQuick, seconds }) => {
+    const chains = await protectedChains(place, { count: TOKENS, tiers: 1 });
+    const connections = isQuick ? 500 : 1500;
+    return {
+      contenders: chains.contenders.filter(({ name }) => name !== "haproxy-es256"),
+      sample: async (contender) => {
+        await delay(REST_MS);
+        const before = treeMemory(contender.pids);
+        let memory = 0;
+        const onReady = (): void => {
+          memory = (treeMemory(contender.pids) - before) / connections;
+        };
+        const tokens = chains.tokensOf(contender.name).path;
+        const words = {
+          ...chains.words,
+          mode: "events",
+          path: "/events",
+          connections,
+          tokens,
+          seconds: seconds * 2,
+        };
+        const sample = await takeSample(contender, { program: "load-tls", words, onReady });
+        return { ...sample, memory };
+      },
+    };
+  },
+};

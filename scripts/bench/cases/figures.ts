@@ -1,0 +1,17 @@
+import { GIB, type Figure } from "../case.ts";
+import type { Sample } from "../sample.ts";
+
+/** Microseconds of CPU of all processes for one unit of work. */
+export const cpuPerUnit = (sample: Sample): number => (sample.chainCpu / sample.units) * 1e6;
+
+/** Seconds of CPU of all processes for a GiB. */
+export const cpuPerGib = (sample: Sample): number => sample.chainCpu / (sample.octets / GIB);
+
+/** Units of work done in a second of CPU of all processes. */
+export const unitsPerCpuSecond = (sample: Sample): number => sample.units / sample.chainCpu;
+
+/** The same figure against other peers, without a ratio to reach. */
+export function besides(figure: Figure, peers: readonly string[]): readonly Figure[] {
+  const { reach: _reach, prototype: _prototype, ...rest } = figure;
+  return peers.map((peer) => ({ ...rest, id: `${figure.id}-${peer}`, peer }));
+}

@@ -1,0 +1,56 @@
+import type { Case, Figure } from "../case.ts";
+import { HOSTNAME } from "../place.ts";
+import { takeSample } from "../sample.ts";
+import { ALL_DISPATCHERS, dispatchers, OTHER_DISPATCHERS } from "./dispatchers.ts";
+import { besides, cpuPerGib } from "./figures.ts";
+
+const MIB = 1024 ** 2;
+const CONNECTIONS = 4;
+
+const figure: Figure = {
+  id: "splice",
+  work: "dispatcher: CPU per GiB spliced",
+  unit: "s/GiB",
+  better: "lower",
+  reach: 0.75,
+  prototype: "0.8x",
+  subject: "gatehouse",
+  peer: "haproxy",
+  value: cpuPerGib,
+};
+
+/** Octets from the target to the peer, on four connections at once. */
+export const splice: Case = {
+  name: "splice",
+  title: "Splice, download",
+  figures: [figure, ...besides(figure, OTHER_DISPATCHERS)],
+  open: async (place, { isQuick }) => ({
+    contenders: dispatchers(place, ALL_DISPATCHERS),
+    sample: (contender) => {
+      const octets = (isQuick ? 128 : 768) * MIB;
+      const words = { mode: "download", name: HOSTNAME, connections: CONNECTIONS, octets };
+      return takeSample(contender, { program: "load-raw", words });
+    },
+  }),
+};
+
+const upload: Figure = {
+  ...figure,
+  id: "splice-upload",
+  work: "dispatcher: CPU per GiB spliced, from the peer",
+};
+
+/** The same the other way. */
+export const spliceUpload: Case = {
+  name: "splice-upload",
+  title: "Splice, upload",
+  figures: [{ ...upload }],
+  open: async (place, { isQuick }) => ({
+    contenders: dispatchers(place, ["haproxy", "gatehouse"]),
+    sample: (contender) => {
+      const octets = (isQuick ? 128 : 512) * MIB;
+      const words = { mode: "upload", name: HOSTNAME, connections: CONNECTIONS, octets };
+      return takeSample(contender, { program: "load-raw", words });
+    },
+  }),
+};

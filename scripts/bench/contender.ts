@@ -1,0 +1,17 @@
+/** Something that is measured, running: Gatehouse or a peer. */
+export interface Contender {
+  readonly name: string;
+  /** Where the load goes: a port of loopback, or `unix:PATH`. */
+  readonly to: string;
+  /** Its processes; what they start is counted with them. */
+  readonly pids: readonly number[];
+  /** Processes that work for it on the other core, reported apart. */
+  readonly aside?: readonly number[];
+  /** Ends it. */
+  readonly stop: () => Promise<void>;
+}
+
+export interface ContenderStart {
+  readonly name: string;
+  readonly start: () => Promise<Contender>;
+}

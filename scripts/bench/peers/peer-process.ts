@@ -1,0 +1,50 @@
+import type { ChildProcess } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
+import type { Contender } from "../contender.ts";
+import { LOOPBACK } from "../place.ts";
+import { pinned } from "../load-run.ts";
+
+const START_TIMEOUT_MS = 10_000;
+
+export interface PeerCommand {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly port: number;
+  /** What it prints goes there; for HAProxy that is its log. */
+  readonly logFile: string;
+  /** Undefined: on any core. */
+  readonly core: number | undefined;
+}
+
+/** Starts a peer in the foreground and waits until it accepts. */
+export async function startPeer({ name, command, port, logFile, core }: PeerCommand): Promise<Contender> {
+  const log = openSync(logFile, "a");
+  const [program = "", ...args] = [...pinned(core), ...command];
+  const child = startGuarded(program, args, { stdio: ["ignore", log, log] });
+  closeSync(log);
+  const deadline = performance.now() + START_TIMEOUT_MS;
+  while (!(await accepts(port))) {
+    if (child.exitCode !== null || performance.now() > deadline) {
+      await endProcess(child, "SIGKILL", 1000);
+      throw new Error(`${name} did not start: ${readFileSync(logFile, "utf8").slice(-2000)}`);
+    }
+    await delay(20);
+  }
+  return { name, to: String(port), pids: [pidOf(child)], stop: () => endProcess(child, "SIGTERM", 3000) };
+}
+
+function pidOf(child: ChildProcess): number {
+  if (child.pid === undefined) throw new Error("it has no pid");
+  return child.pid;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect(port, LOOPBACK);
+    socket.once("connect", () => (socket.destroy(), resolve(true)));
+    socket.once("error", () => resolve(false));
+  });
+}

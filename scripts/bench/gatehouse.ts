@@ -4,7 +4,7 @@ import { GatehouseChild } from "../demo/gatehouse-child.ts";
 import type { Contender } from "./contender.ts";
 import { CHAIN_CORE } from "./cores.ts";
 import { HOSTNAME, LOOPBACK, type Place } from "./place.ts";
-import { pinTo } from "./process-cpu.ts";
+import { pinTo, putFirst } from "./process-cpu.ts";
 
 let started = 0;
 
@@ -55,6 +55,7 @@ export async function startDispatcher(place: Place, options: DispatcherOptions):
     children.push(await GatehouseChild.start(role, directory, settings));
   }
   const core = "core" in options ? options.core : CHAIN_CORE;
+  for (const { pid } of children) putFirst(pid);
   if (core !== undefined) for (const { pid } of children) pinTo(core, pid);
   const pids = children.map(({ pid }) => pid);
   return { name: "gatehouse", to: String(port), pids, aside: [place.store.pid], stop };
@@ -97,6 +98,7 @@ export async function startInstance(place: Place, options: InstanceOptions): Pro
     GITHUB_CLIENT_SECRET: "bench",
   });
   pinTo(CHAIN_CORE, child.pid);
+  putFirst(child.pid);
   return child;
 }
 

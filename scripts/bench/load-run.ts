@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createInterface, type Interface } from "node:readline";
 import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
 import { nativePath, type NativeProgram } from "./native-programs.ts";
+import { putFirst } from "./process-cpu.ts";
 
 /** What a load generator says of its work. Latencies in microseconds. */
 export interface LoadResult {
@@ -44,6 +45,7 @@ export class LoadRun {
     const args = Object.entries(words).map(([name, value]) => `${name}=${value}`);
     const command = [...pinned(core), nativePath(program), ...args];
     const child = startGuarded(command[0] ?? "", command.slice(1), { stdio: ["pipe", "pipe", "pipe"] });
+    if (child.pid !== undefined) putFirst(child.pid);
     if (child.stdout === null) throw new Error(`${program} could not be started`);
     child.stdin?.on("error", () => undefined); // it has ended; said by its last line
     const run = new LoadRun(child, createInterface({ input: child.stdout }));

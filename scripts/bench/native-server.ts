@@ -4,6 +4,7 @@ import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
 import { LOAD_CORE } from "./cores.ts";
 import { pinned } from "./load-run.ts";
 import { nativePath } from "./native-programs.ts";
+import { putFirst } from "./process-cpu.ts";
 
 /** A server behind the proxies, on a port of loopback and on a unix socket. */
 export class NativeServer {
@@ -28,6 +29,7 @@ export class NativeServer {
       `unix:${path}`,
     ];
     const child = startGuarded(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+    if (child.pid !== undefined) putFirst(child.pid);
     if (child.stdout === null) throw new Error(`${program} could not be started`);
     await Promise.race([
       once(child.stdout, "data"),

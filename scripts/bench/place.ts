@@ -7,7 +7,7 @@ import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private
 import { FreePorts } from "../demo/free-port.ts";
 import { keepSecretKey } from "../demo/secret-key.ts";
 import { LOAD_CORE } from "./cores.ts";
-import { pinTo } from "./process-cpu.ts";
+import { pinTo, putFirst } from "./process-cpu.ts";
 import { NativeServer } from "./native-server.ts";
 
 /** The name that every case is about. */
@@ -45,6 +45,7 @@ export async function openPlace(): Promise<Place> {
     const store = await startPrivateRedis();
     endings.push(() => store.stop());
     pinTo(LOAD_CORE, store.pid);
+    putFirst(store.pid);
     const redis = new Redis({ path: store.socketPath });
     endings.push(async () => redis.disconnect());
     const secretKeyFile = join(directory, "key");

@@ -141,7 +141,8 @@ static void read_answer(struct slot *s) {
     }
     if (body < 0 || mode[0] == 'e') continue;
     if (mode[0] == 'd') octets += (uint64_t)body;
-    s->left -= (uint64_t)body < s->left ? (uint64_t)body : s->left;
+    if ((uint64_t)body > s->left) die("an answer is longer than it says");
+    s->left -= (uint64_t)body;
     if (s->left == 0) return finish_answer(s);
   }
 }

@@ -6,6 +6,7 @@ import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
 import type { Contender } from "../contender.ts";
 import { LOOPBACK } from "../place.ts";
 import { pinned } from "../load-run.ts";
+import { putFirst } from "../process-cpu.ts";
 
 const START_TIMEOUT_MS = 10_000;
 
@@ -33,7 +34,9 @@ export async function startPeer({ name, command, port, logFile, core }: PeerComm
     }
     await delay(20);
   }
-  return { name, to: String(port), pids: [pidOf(child)], stop: () => endProcess(child, "SIGTERM", 3000) };
+  const pid = pidOf(child);
+  putFirst(pid);
+  return { name, to: String(port), pids: [pid], stop: () => endProcess(child, "SIGTERM", 3000) };
 }
 
 function pidOf(child: ChildProcess): number {

@@ -55,10 +55,16 @@ export async function startDispatcher(place: Place, options: DispatcherOptions):
     children.push(await GatehouseChild.start(role, directory, settings));
   }
   const core = "core" in options ? options.core : CHAIN_CORE;
-  for (const { pid } of children) putFirst(pid);
-  if (core !== undefined) for (const { pid } of children) pinTo(core, pid);
+  settle(children, core);
   const pids = children.map(({ pid }) => pid);
   return { name: "gatehouse", to: String(port), pids, aside: [place.store.pid], stop };
+}
+
+function settle(children: readonly GatehouseChild[], core: number | undefined): void {
+  for (const { pid } of children) {
+    putFirst(pid);
+    if (core !== undefined) pinTo(core, pid);
+  }
 }
 
 export interface InstanceOptions {
@@ -97,8 +103,7 @@ export async function startInstance(place: Place, options: InstanceOptions): Pro
     GITHUB_CLIENT_ID: "bench",
     GITHUB_CLIENT_SECRET: "bench",
   });
-  pinTo(CHAIN_CORE, child.pid);
-  putFirst(child.pid);
+  settle([child], CHAIN_CORE);
   return child;
 }
 

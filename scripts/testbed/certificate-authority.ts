@@ -22,12 +22,18 @@ export interface IssuedCertificate {
   readonly keyPem: string;
 }
 
+export interface IssueOptions {
+  readonly notAfter?: Date;
+  /** Good for a client too: servers that speak to each other. Default false. */
+  readonly isForClients?: boolean;
+}
+
 /** A throw-away authority; its key exists only in this process's memory. */
 export interface CertificateAuthority {
   readonly caPath: string;
   readonly caPem: string;
   /** Issues a server certificate for host names, `*.` names and IP addresses; the first names the files. */
-  issue(names: readonly string[], options?: { readonly notAfter?: Date }): Promise<IssuedCertificate>;
+  issue(names: readonly string[], options?: IssueOptions): Promise<IssuedCertificate>;
 }
 
 /**
@@ -57,8 +63,8 @@ export async function createCertificateAuthority(directory: string): Promise<Cer
       const subject = {
         name: first,
         publicKey: leaf.publicKey,
-        extensions: serverExtensions(names),
-        ...options,
+        extensions: serverExtensions(names, options.isForClients ?? false),
+        ...(options.notAfter === undefined ? {} : { notAfter: options.notAfter }),
       };
       const certPem = certificate(issuer, subject);
       const keyPem = leaf.privateKey.export({ type: "pkcs8", format: "pem" }).toString();
@@ -109,11 +115,12 @@ function certificate(issuer: Issuer, subject: Subject): string {
   return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
 }
 
-function serverExtensions(names: readonly string[]): Buffer[] {
+function serverExtensions(names: readonly string[], isForClients: boolean): Buffer[] {
+  const usages = ["1.3.6.1.5.5.7.3.1", ...(isForClients ? ["1.3.6.1.5.5.7.3.2"] : [])]; // TLS server, TLS client
   return [
     extension("2.5.29.19", der.sequence(), true), // basic constraints: not an authority
     extension("2.5.29.15", der.bitString(Buffer.from([0x80]), 7), true), // key usage: digital signature
-    extension("2.5.29.37", der.sequence(der.objectIdentifier("1.3.6.1.5.5.7.3.1"))), // TLS server
+    extension("2.5.29.37", der.sequence(...usages.map((usage) => der.objectIdentifier(usage)))),
     extension("2.5.29.17", der.sequence(...names.map(alternativeName))),
   ];
 }

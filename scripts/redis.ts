@@ -12,7 +12,8 @@ async function serverUrl(): Promise<string> {
 
 try {
   const place = cliArguments(await serverUrl());
-  if (place === undefined) throw new Error("a Redis URL is redis://, rediss:// or unix:///path");
+  if (place === undefined)
+    throw new Error("a Redis URL is redis://, rediss://, unix:///path or redis+cluster://");
   const { cli, environment } = await findRedis();
   if (cli === undefined) throw new Error("there is a Redis server on PATH but no redis-cli beside it");
   const { args, password } = place;

@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import {
   CERTIFICATE_PREFIX,
   HOST_CONFIG_PREFIX,
@@ -29,7 +29,7 @@ export function isOurs(key: string): boolean {
 }
 
 /** Returns one key of ours, undefined where nothing is stored. */
-export async function anyOfOurs(redis: Redis): Promise<string | undefined> {
+export async function anyOfOurs(redis: RedisClient): Promise<string | undefined> {
   for (const prefix of BACKUP_PREFIXES) for await (const key of scanKeys(redis, prefix)) return key;
   return undefined;
 }
@@ -38,7 +38,7 @@ export async function anyOfOurs(redis: Redis): Promise<string | undefined> {
  * Yields everything of ours. What changes meanwhile may be in it or not.
  * @throws {Error} for a value that the format can't hold: leaving it out would be found out too late
  */
-export async function* everyEntry(redis: Redis): AsyncGenerator<BackupEntry> {
+export async function* everyEntry(redis: RedisClient): AsyncGenerator<BackupEntry> {
   for (const prefix of BACKUP_PREFIXES) {
     for await (const keys of scanBatches(redis, prefix)) {
       const entries = await Promise.all(keys.map(async (key) => await readEntry(redis, key)));
@@ -48,7 +48,7 @@ export async function* everyEntry(redis: Redis): AsyncGenerator<BackupEntry> {
 }
 
 /** Writes an entry in the place of whatever is there; false when it has ended meanwhile. One key at a time, for a Cluster. */
-export async function writeEntry(redis: Redis, entry: BackupEntry, now: number): Promise<boolean> {
+export async function writeEntry(redis: RedisClient, entry: BackupEntry, now: number): Promise<boolean> {
   const { key, expires_at_ms: end } = entry;
   if (end !== undefined && end <= now) return false;
   const steps = redis.multi().del(key);
@@ -60,7 +60,7 @@ export async function writeEntry(redis: Redis, entry: BackupEntry, now: number):
   return true;
 }
 
-async function readEntry(redis: Redis, key: string): Promise<BackupEntry | undefined> {
+async function readEntry(redis: RedisClient, key: string): Promise<BackupEntry | undefined> {
   const [type, end] = await Promise.all([redis.type(key), redis.pexpiretime(key)]);
   const common = { key, ...(end > 0 ? { expires_at_ms: end } : {}) };
   switch (type) {

@@ -4,8 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { closeRecordRedis, openRecordRedis } from "@gatehouse/shared/record-redis";
-import type { RecordRedis } from "@gatehouse/shared/record-segments";
+import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
 import { RecordStore } from "@gatehouse/shared/record-store";
 import { StoredBatch } from "@gatehouse/shared/stored-batch";
 import { startPrivateRedis } from "@gatehouse/testbed/private-redis";
@@ -47,7 +46,7 @@ interface Run {
   readonly peak: number;
 }
 
-async function fill(redis: RecordRedis): Promise<{ bytes: number; seconds: number }> {
+async function fill(redis: RedisClient): Promise<{ bytes: number; seconds: number }> {
   const before = await usedMemory(redis);
   const started = performance.now();
   const store = new RecordStore(redis, { maxRecords: RECORDS * 1.01, maxAgeMs: 30 * 86_400_000 });
@@ -62,7 +61,7 @@ async function fill(redis: RecordRedis): Promise<{ bytes: number; seconds: numbe
   return { bytes: (await usedMemory(redis)) - before, seconds: (performance.now() - started) / 1000 };
 }
 
-async function usedMemory(redis: RecordRedis): Promise<number> {
+async function usedMemory(redis: RedisClient): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await redis.info("memory"))?.[1]);
 }
 
@@ -104,7 +103,7 @@ function statedMiB(): number {
 const problems: string[] = [];
 const server = await startPrivateRedis();
 try {
-  const redis = openRecordRedis({ url: server.url, clientName: "bench" });
+  const redis = openRedis({ url: server.url, clientName: "bench" });
   await once(redis, "ready");
   const { bytes, seconds } = await fill(redis);
   const stated = statedMiB();
@@ -127,7 +126,7 @@ try {
     if (middle > PAGE_BOUND_MS)
       problems.push(`log ${question.join(" ")}: ${Math.round(middle)} ms, over ${PAGE_BOUND_MS}`);
   }
-  await closeRecordRedis(redis);
+  await closeRedis(redis);
 } finally {
   await server.stop();
 }

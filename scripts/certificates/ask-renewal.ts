@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { notBeforeWhenAsked, readAttempts, UNDER_WAY } from "@gatehouse/shared/acme-attempts";
 import { RENEWAL_REQUEST_TTL_MS, type RenewalRequest } from "@gatehouse/shared/acme-renewal-request";
 import type { Hostname } from "@gatehouse/shared/hostname";
@@ -36,7 +36,7 @@ interface Seen {
 }
 
 /** Asks the running instances of a hostname for a new certificate; several askers at once ask once. Returns what takes it back. */
-export async function requestRenewal(redis: Redis, hostname: Hostname): Promise<() => Promise<void>> {
+export async function requestRenewal(redis: RedisClient, hostname: Hostname): Promise<() => Promise<void>> {
   const key = acmeRenewalRequestKey(hostname);
   const request: RenewalRequest = { asked_at: Date.now() };
   const text = JSON.stringify(request);
@@ -47,7 +47,11 @@ export async function requestRenewal(redis: Redis, hostname: Hostname): Promise<
 }
 
 /** Asks, and waits at most `waitMs` for what comes of it. */
-export async function askRenewal(redis: Redis, hostname: Hostname, waitMs: number): Promise<RenewalOutcome> {
+export async function askRenewal(
+  redis: RedisClient,
+  hostname: Hostname,
+  waitMs: number,
+): Promise<RenewalOutcome> {
   const before = await look(redis, hostname);
   const withdraw = await requestRenewal(redis, hostname);
   const since = performance.now();
@@ -68,7 +72,7 @@ export async function askRenewal(redis: Redis, hostname: Hostname, waitMs: numbe
   }
 }
 
-async function look(redis: Redis, hostname: Hostname): Promise<Seen> {
+async function look(redis: RedisClient, hostname: Hostname): Promise<Seen> {
   const [certificate, attempts, request, lock] = await Promise.all(
     [certificateKey, acmeAttemptsKey, acmeRenewalRequestKey, acmeLockKey].map(
       async (keyOf) => await redis.get(keyOf(hostname)),

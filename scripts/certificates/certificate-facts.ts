@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { parseHostConfig } from "@gatehouse/shared/host-config";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
 import { CERTIFICATE_PREFIX, certificateKey, hostConfigKey, routeKey } from "@gatehouse/shared/redis-keys";
@@ -35,7 +35,7 @@ interface Asked {
 
 /** Returns the facts of one host. `file` is the one its instance has, which only its environment says. */
 export async function certificateOf(
-  redis: Redis,
+  redis: RedisClient,
   hostname: Hostname,
   { file, now }: { readonly file?: { readonly path: string; readonly pem: string }; readonly now: number },
 ): Promise<CertificateFacts> {
@@ -72,7 +72,7 @@ function storedFacts(asked: Asked, text: string | null): CertificateFacts {
 }
 
 /** Returns the facts of every host, and of certificates that are stored for hosts that are gone. */
-export async function everyCertificate(redis: Redis, now: number): Promise<CertificateFacts[]> {
+export async function everyCertificate(redis: RedisClient, now: number): Promise<CertificateFacts[]> {
   const names = new Set<Hostname>();
   for (const { hostname, config } of await readHosts(redis)) if (config !== null) names.add(hostname);
   for await (const key of scanKeys(redis, CERTIFICATE_PREFIX)) {

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { writeStateFile } from "@gatehouse/shared/state-file";
 import { backupLines, readBackup, type BackupEntry } from "../backup/backup-file.ts";
 import { anyOfOurs, BACKUP_PREFIXES, everyEntry, isOurs, writeEntry } from "../backup/backup-redis.ts";
@@ -25,7 +25,7 @@ ${NOT_IN_IT}`,
   examples: ["gatehouse backup /root/gatehouse.backup"],
   async run({ words: [file = ""], env, isJson }) {
     const counts = new Map<string, number>();
-    async function* countedEntries(redis: Redis): AsyncGenerator<BackupEntry> {
+    async function* countedEntries(redis: RedisClient): AsyncGenerator<BackupEntry> {
       for await (const entry of everyEntry(redis)) {
         count(counts, entry.key);
         yield entry;
@@ -75,7 +75,7 @@ ${NOT_IN_IT}`,
 export const backupCommands: readonly Command[] = [backup, restore];
 
 async function restoreAll(
-  redis: Redis,
+  redis: RedisClient,
   file: string,
 ): Promise<{ counts: Map<string, number>; ended: number }> {
   const counts = new Map<string, number>();

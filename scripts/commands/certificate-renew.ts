@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { parseHostConfig } from "@gatehouse/shared/host-config";
 import { askRenewal, requestRenewal, type RenewalOutcome } from "../certificates/ask-renewal.ts";
@@ -56,7 +56,7 @@ function waitOf(text: string | undefined): number {
 }
 
 /** @throws {Error} when no instance would act on it */
-async function checkMode(redis: Redis, hostname: Hostname): Promise<void> {
+async function checkMode(redis: RedisClient, hostname: Hostname): Promise<void> {
   const { config } = await readHost(redis, hostname);
   if (config === null) throw new Error(`there is no host ${hostname}`);
   const parsed = parseHostConfig(config);

@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import type { RecordRedis } from "@gatehouse/shared/record-segments";
+import { ClusterConnection } from "@gatehouse/shared/redis-cluster";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 
 const CONNECT_TIMEOUT_MS = 5000;
 
@@ -7,9 +8,11 @@ const CONNECT_TIMEOUT_MS = 5000;
  * Settles when the connection can be used.
  * @throws {Error} that says why it can't, and what says where Redis is: `place` are names of variables
  */
-export async function connected(redis: RecordRedis, place: string): Promise<void> {
+export async function connected(redis: RedisClient, place: string): Promise<void> {
   if (redis.status === "ready") return;
-  await once(redis, "ready", { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) }).catch((cause: unknown) => {
+  const ready = once(redis, "ready", { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
+  await ready.catch(async (first: unknown) => {
+    const cause = redis instanceof ClusterConnection ? await redis.whyAway() : first;
     const isLate = cause instanceof Error && cause.name === "AbortError";
     const why = isLate
       ? `not within ${CONNECT_TIMEOUT_MS} ms`

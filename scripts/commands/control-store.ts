@@ -1,7 +1,6 @@
-import type { Redis } from "ioredis";
+import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
 import { redisUrlOption } from "@gatehouse/shared/common-options";
 import { readConfig, type Environment } from "@gatehouse/shared/read-config";
-import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
 import { demoRedisUrl } from "../demo/demo-redis.ts";
 import { connected } from "./connected.ts";
 
@@ -20,7 +19,7 @@ export async function controlPlace(env: Environment): Promise<string> {
  * Does some work on that server.
  * @throws {Error} when it does not answer, and whatever the work throws
  */
-export async function withStore<T>(env: Environment, work: (redis: Redis) => Promise<T>): Promise<T> {
+export async function withStore<T>(env: Environment, work: (redis: RedisClient) => Promise<T>): Promise<T> {
   const redis = openRedis({ url: await controlPlace(env), clientName: "gatehouse-cli" });
   try {
     await connected(redis, "REDIS_URL");

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { usableSocketPath } from "@gatehouse/shared/listen-address";
 import { readConfig, textOption } from "@gatehouse/shared/read-config";
@@ -78,7 +78,7 @@ Run it again after a failure: what is there already is left as it is.`,
 });
 
 async function addHost(
-  redis: Redis,
+  redis: RedisClient,
   input: Input,
   { hostname, document }: { hostname: Hostname; document: HostDocument },
 ): Promise<{ route: string; is_changed: boolean }> {
@@ -103,7 +103,11 @@ function refuseOther({ hostname, config, route }: StoredHost, document: HostDocu
   );
 }
 
-async function chooseRoute(redis: Redis, input: Input, { hostname, route }: StoredHost): Promise<string> {
+async function chooseRoute(
+  redis: RedisClient,
+  input: Input,
+  { hostname, route }: StoredHost,
+): Promise<string> {
   const given = input.text("route");
   if (given !== undefined) return given;
   // A bare port is kept also with --port, so that running the command again is no move.

@@ -1,5 +1,5 @@
 import type { Environment } from "@gatehouse/shared/read-config";
-import { closeRecordRedis, openRecordRedis } from "@gatehouse/shared/record-redis";
+import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
 import { CRITERIA, LOG_OPTIONS, readLogRequest, type LogVerb } from "../log/log-request.ts";
 import { MOMENT_FORMS } from "../log/moment.ts";
 import { printRecords } from "../log/print-records.ts";
@@ -94,12 +94,12 @@ async function run({ verb, request }: ReturnType<typeof readLogRequestNow>, env:
   const isWatched = verb === "follow" && process.stdout.isTTY;
   const form = request.isJson ? "json" : isWatched ? "line" : "printed";
   const output = new RecordOutput(process.stdout, { form, filter: request.filter, env });
-  const redis = openRecordRedis({ url, clientName: "gatehouse-log" });
+  const redis = openRedis({ url, clientName: "gatehouse-log" });
   try {
     await connected(redis, "LOG_REDIS_URL or REDIS_URL");
     await printRecords(redis, { request, signal: stop }, output);
   } finally {
-    await closeRecordRedis(redis);
+    await closeRedis(redis);
   }
 }
 

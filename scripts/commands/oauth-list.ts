@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import {
   firstOf,
   LIMIT_OPTION,
@@ -23,12 +23,12 @@ export interface RecordKind<Item> {
   readonly cells: (item: Item) => readonly string[];
   /** Without secrets and hashes. */
   readonly shown: (item: Item) => object;
-  readonly read: (redis: Redis, selection: Selection) => AsyncIterable<Item>;
-  readonly find: (redis: Redis, id: string) => Promise<Item | undefined>;
-  readonly details: (redis: Redis, item: Item) => Promise<object>;
-  readonly revoke: (redis: Redis, item: Item) => Promise<unknown>;
+  readonly read: (redis: RedisClient, selection: Selection) => AsyncIterable<Item>;
+  readonly find: (redis: RedisClient, id: string) => Promise<Item | undefined>;
+  readonly details: (redis: RedisClient, item: Item) => Promise<object>;
+  readonly revoke: (redis: RedisClient, item: Item) => Promise<unknown>;
   /** What has no record of this kind, and may be revoked by its id all the same; how many that were. */
-  readonly revokeUnrecorded?: (redis: Redis, id: string) => Promise<number>;
+  readonly revokeUnrecorded?: (redis: RedisClient, id: string) => Promise<number>;
   /** What revoking means, for the help. */
   readonly consequence: string;
 }
@@ -120,7 +120,7 @@ function revokeCommand<Item>(kind: RecordKind<Item>): Command {
   });
 }
 
-async function revokeOne<Item>(redis: Redis, kind: RecordKind<Item>, id: string): Promise<number> {
+async function revokeOne<Item>(redis: RedisClient, kind: RecordKind<Item>, id: string): Promise<number> {
   const item = await kind.find(redis, id);
   if (item === undefined) return (await kind.revokeUnrecorded?.(redis, id)) ?? 0;
   await kind.revoke(redis, item);

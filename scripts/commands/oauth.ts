@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { clientRecordSchema, type ClientRecord } from "@gatehouse/shared/client-record";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
 import {
@@ -94,7 +94,7 @@ export const oauthCommands = [
 ];
 
 /** A client known by its metadata document is on no record of ours; its grants are filed under its id on each hostname. */
-async function revokeUnrecorded(redis: Redis, clientId: string): Promise<number> {
+async function revokeUnrecorded(redis: RedisClient, clientId: string): Promise<number> {
   let revoked = 0;
   for await (const key of scanKeys(redis, CLIENT_GRANTS_PREFIX)) {
     const rest = key.slice(CLIENT_GRANTS_PREFIX.length);

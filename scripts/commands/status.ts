@@ -33,7 +33,7 @@ function screen(found: SystemStatus): string {
     return [name.name, name.route ?? "(none)", reached(name), process(name), days(facts?.days_left ?? null)];
   });
   return [
-    `Redis       ${redis.version}, append-only file ${redis.aof ? "on" : "off"}, ${redis.maxmemory_policy}, ${used}${limit}`,
+    `Redis       ${redis.servers === 1 ? "" : `Cluster of ${redis.servers} masters, `}${redis.version}, append-only file ${redis.aof ? "on" : "off"}, ${redis.maxmemory_policy}, ${used}${limit}`,
     `Dispatcher  ${found.dispatcher === null ? "unknown" : found.dispatcher ? "connected to Redis" : "not connected to Redis"}`,
     `OAuth       ${counted(oauth.client, "client")}, ${counted(oauth.grant, "grant")}, ${counted(oauth.token, "token")}`,
     `Record      ${rates(found)}`,

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { ConfigError, type ConfigProblem } from "@gatehouse/shared/config-error";
 import { parseHostConfig } from "@gatehouse/shared/host-config";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
@@ -36,7 +36,7 @@ export interface ConfigPlan {
 const ABSENT: Stored = { config: null, route: null };
 
 /** Returns every name with what is stored for it, sorted. */
-export async function readEverything(redis: Redis): Promise<Map<string, Stored>> {
+export async function readEverything(redis: RedisClient): Promise<Map<string, Stored>> {
   const found = new Map<string, Stored>();
   for (const { hostname, config, route } of await readHosts(redis)) found.set(hostname, { config, route });
   for (const { name, value } of await readRoutes(redis))
@@ -91,7 +91,7 @@ export function planOf(
 }
 
 /** Does it, one name after the other. What fails in the middle is completed by the next run. */
-export async function carryOut(redis: Redis, { changes }: ConfigPlan): Promise<void> {
+export async function carryOut(redis: RedisClient, { changes }: ConfigPlan): Promise<void> {
   for (const { name, hostname, kind, stored, route, document } of changes) {
     if (kind === "remove") {
       if (hostname === undefined) await redis.del(routeKey(name));

@@ -3,10 +3,7 @@ import { redisUrlOption } from "@gatehouse/shared/common-options";
 import { readConfig, type Environment } from "@gatehouse/shared/read-config";
 import { newestRecords } from "@gatehouse/shared/record-query";
 import type { RecordFilter } from "@gatehouse/shared/record-filter";
-import { closeRecordRedis, openRecordRedis } from "@gatehouse/shared/record-redis";
-import type { RecordRedis } from "@gatehouse/shared/record-segments";
-import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
-import type { Redis } from "ioredis";
+import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
 import { connected } from "../commands/connected.ts";
 import { demoRedisUrl } from "../demo/demo-redis.ts";
 import { recordPlace } from "../log/record-place.ts";
@@ -16,14 +13,14 @@ const MOST_RECORDS = 2000;
 
 /** What the installation itself knows, where the doctor may ask it: control plane and traffic record. */
 export class DoctorStore {
-  readonly #control: Redis | undefined;
-  readonly #record: RecordRedis | undefined;
+  readonly #control: RedisClient | undefined;
+  readonly #record: RedisClient | undefined;
   /** Why there is no control plane to ask. */
   readonly controlProblem: string;
   /** Why there is no record to ask. */
   readonly recordProblem: string;
 
-  private constructor(control: Opened<Redis>, record: Opened<RecordRedis>) {
+  private constructor(control: Opened<RedisClient>, record: Opened<RedisClient>) {
     this.#control = control.redis;
     this.#record = record.redis;
     this.controlProblem = control.problem;
@@ -61,7 +58,7 @@ export class DoctorStore {
 
   async close(): Promise<void> {
     if (this.#control) await closeRedis(this.#control);
-    if (this.#record) await closeRecordRedis(this.#record);
+    if (this.#record) await closeRedis(this.#record);
   }
 }
 
@@ -75,7 +72,7 @@ async function controlUrl(env: Environment): Promise<string | undefined> {
   return isGiven ? readConfig({ redisUrl: redisUrlOption }, env).redisUrl : await demoRedisUrl();
 }
 
-async function openControl(url: string | undefined): Promise<Opened<Redis>> {
+async function openControl(url: string | undefined): Promise<Opened<RedisClient>> {
   if (url === undefined) return { redis: undefined, problem: "no REDIS_URL is set and no demo runs here" };
   const redis = openRedis({ url, clientName: "gatehouse-doctor" });
   try {
@@ -87,14 +84,14 @@ async function openControl(url: string | undefined): Promise<Opened<Redis>> {
   }
 }
 
-async function openRecord(env: Environment): Promise<Opened<RecordRedis>> {
-  let redis: RecordRedis | undefined;
+async function openRecord(env: Environment): Promise<Opened<RedisClient>> {
+  let redis: RedisClient | undefined;
   try {
-    redis = openRecordRedis({ url: await recordPlace(env), clientName: "gatehouse-doctor" });
+    redis = openRedis({ url: await recordPlace(env), clientName: "gatehouse-doctor" });
     await connected(redis, "LOG_REDIS_URL or REDIS_URL");
     return { redis, problem: "" };
   } catch (error) {
-    if (redis) await closeRecordRedis(redis);
+    if (redis) await closeRedis(redis);
     return { redis: undefined, problem: error instanceof Error ? error.message : String(error) };
   }
 }

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { clientRecordSchema, type ClientRecord } from "@gatehouse/shared/client-record";
 import { grantFacts, grantRecordSchema } from "@gatehouse/shared/grant-record";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
@@ -40,7 +40,10 @@ export interface Grant {
 type Owned<Value> = Value & { readonly hostname: Hostname };
 
 /** Yields the clients that are registered. */
-export async function* readClients(redis: Redis, selection: Selection): AsyncGenerator<Owned<ClientRecord>> {
+export async function* readClients(
+  redis: RedisClient,
+  selection: Selection,
+): AsyncGenerator<Owned<ClientRecord>> {
   const isOfUser = selection.user === undefined ? undefined : await clientsOfUser(redis, selection);
   for await (const { text } of texts(redis, CLIENT_PREFIX)) {
     const client = owned(text, clientRecordSchema, selection.hostname);
@@ -50,7 +53,10 @@ export async function* readClients(redis: Redis, selection: Selection): AsyncGen
 }
 
 /** Yields the access tokens that are good. */
-export async function* readTokens(redis: Redis, selection: Selection): AsyncGenerator<Owned<TokenRecord>> {
+export async function* readTokens(
+  redis: RedisClient,
+  selection: Selection,
+): AsyncGenerator<Owned<TokenRecord>> {
   for await (const { text } of texts(redis, TOKEN_PREFIX)) {
     const token = owned(text, tokenRecordSchema, selection.hostname);
     if (token === undefined || (selection.client ?? token.client_id) !== token.client_id) continue;
@@ -59,7 +65,7 @@ export async function* readTokens(redis: Redis, selection: Selection): AsyncGene
 }
 
 /** Yields the grants that are good. */
-export async function* readGrants(redis: Redis, selection: Selection): AsyncGenerator<Grant> {
+export async function* readGrants(redis: RedisClient, selection: Selection): AsyncGenerator<Grant> {
   for await (const { key, text } of texts(redis, GRANT_PREFIX)) {
     const grant = await grantOf(redis, key.slice(GRANT_PREFIX.length), text);
     if (grant === undefined || (selection.hostname ?? grant.hostname) !== grant.hostname) continue;
@@ -69,14 +75,14 @@ export async function* readGrants(redis: Redis, selection: Selection): AsyncGene
 }
 
 /** Returns one grant, undefined when there is none. */
-export async function readGrant(redis: Redis, grantId: string): Promise<Grant | undefined> {
+export async function readGrant(redis: RedisClient, grantId: string): Promise<Grant | undefined> {
   const text = await redis.get(grantKey(grantId));
   return text === null ? undefined : await grantOf(redis, grantId, text);
 }
 
 /** Returns one record by its key; undefined when there is none that is ours. */
 export async function readOwned<Value extends { hostname: string }>(
-  redis: Redis,
+  redis: RedisClient,
   key: string,
   schema: Parameters<typeof parseRecord<Value>>[1]["schema"],
 ): Promise<Owned<Value> | undefined> {
@@ -85,7 +91,7 @@ export async function readOwned<Value extends { hostname: string }>(
 }
 
 /** Returns how many of each kind end with a grant: `token`, `refresh`, `code`. The keys themselves hold hashes. */
-export async function countMembers(redis: Redis, grantId: string): Promise<Record<string, number>> {
+export async function countMembers(redis: RedisClient, grantId: string): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (const key of await redis.zrange(grantMembersKey(grantId), "0", "-1")) {
     if ((await redis.exists(key)) === 0) continue;
@@ -95,7 +101,7 @@ export async function countMembers(redis: Redis, grantId: string): Promise<Recor
   return counts;
 }
 
-async function grantOf(redis: Redis, grantId: string, text: string): Promise<Grant | undefined> {
+async function grantOf(redis: RedisClient, grantId: string, text: string): Promise<Grant | undefined> {
   const record = owned(text, grantRecordSchema);
   if (record === undefined) return undefined;
   const facts = grantFacts(record.payload);
@@ -114,7 +120,7 @@ async function grantOf(redis: Redis, grantId: string, text: string): Promise<Gra
   };
 }
 
-async function clientsOfUser(redis: Redis, { hostname, user }: Selection): Promise<Set<string>> {
+async function clientsOfUser(redis: RedisClient, { hostname, user }: Selection): Promise<Set<string>> {
   const clients = new Set<string>();
   const selection = { ...(hostname && { hostname }), ...(user === undefined ? {} : { user }) };
   for await (const { client_id: client } of readGrants(redis, selection)) clients.add(client);
@@ -139,7 +145,7 @@ function owned<Value extends { hostname: string }>(
   return value && { ...value, hostname: name.hostname };
 }
 
-async function* texts(redis: Redis, prefix: string): AsyncGenerator<{ key: string; text: string }> {
+async function* texts(redis: RedisClient, prefix: string): AsyncGenerator<{ key: string; text: string }> {
   for await (const keys of scanBatches(redis, prefix)) {
     const values = await Promise.all(keys.map(async (key) => await redis.get(key)));
     // What has ended since the key was found has no value any more.

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { replaceRecord } from "@gatehouse/shared/oauth-record";
 import { hostConfigKey, routeKey } from "@gatehouse/shared/redis-keys";
@@ -14,7 +14,7 @@ const OVERTAKEN = "was changed by somebody else meanwhile: look at it, and run t
  * @throws {ConfigError} when it can't be used, {@link Error} when somebody else was faster
  */
 export async function writeConfig(
-  redis: Redis,
+  redis: RedisClient,
   { hostname, config }: Pick<StoredHost, "hostname" | "config">,
   document: HostDocument,
 ): Promise<boolean> {
@@ -28,7 +28,7 @@ export async function writeConfig(
 
 /** Writes a route in the place of what was read before. False when it stood there already. */
 export async function writeRoute(
-  redis: Redis,
+  redis: RedisClient,
   { name, from }: { name: string; from: string | null },
   value: string,
 ): Promise<boolean> {
@@ -42,7 +42,7 @@ export async function writeRoute(
  * Returns what was there.
  */
 export async function removeHost(
-  redis: Redis,
+  redis: RedisClient,
   hostname: Hostname,
 ): Promise<{ hadRoute: boolean; hadConfig: boolean }> {
   const hadRoute = (await redis.del(routeKey(hostname))) > 0;
@@ -52,7 +52,7 @@ export async function removeHost(
 }
 
 async function replaceText(
-  redis: Redis,
+  redis: RedisClient,
   key: string,
   { from, to }: { from: string | null; to: string },
 ): Promise<void> {

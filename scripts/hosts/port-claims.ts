@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { PORT_CLAIMS_KEY } from "@gatehouse/shared/redis-keys";
 import { parseRoute } from "@gatehouse/shared/route";
@@ -34,7 +34,7 @@ return released`;
  * routes that operators wrote by hand are looked at as well.
  * @throws {Error} when all of them are taken
  */
-export async function claimPort(redis: Redis, hostname: Hostname, now: number): Promise<number> {
+export async function claimPort(redis: RedisClient, hostname: Hostname, now: number): Promise<number> {
   const routed = await routedPorts(redis);
   for (const [port, claim] of Object.entries(await redis.hgetall(PORT_CLAIMS_KEY))) {
     if (holderOf(claim) !== hostname || !isForUs(routed.get(Number(port)), hostname)) continue;
@@ -51,12 +51,12 @@ export async function claimPort(redis: Redis, hostname: Hostname, now: number): 
 }
 
 /** Gives back what a hostname has claimed. */
-export async function releasePorts(redis: Redis, hostname: Hostname): Promise<void> {
+export async function releasePorts(redis: RedisClient, hostname: Hostname): Promise<void> {
   await redis.eval(RELEASE, 1, PORT_CLAIMS_KEY, hostname);
 }
 
 async function isClaimed(
-  redis: Redis,
+  redis: RedisClient,
   { port, hostname, now }: { port: number; hostname: Hostname; now: number },
 ): Promise<boolean> {
   const claim = `${hostname} ${now}`;
@@ -69,7 +69,7 @@ async function isClaimed(
 }
 
 async function isTakenOver(
-  redis: Redis,
+  redis: RedisClient,
   { port, from, to }: { port: string; from: string; to: string },
 ): Promise<boolean> {
   return (await redis.eval(TAKE_OVER, 1, PORT_CLAIMS_KEY, port, from, to)) === 1;
@@ -84,7 +84,7 @@ function isForUs(names: readonly string[] | undefined, hostname: Hostname): bool
 }
 
 /** Names of the routes to each port. The address is left aside: another machine's 13001 is passed over too, which costs nothing. */
-async function routedPorts(redis: Redis): Promise<Map<number, string[]>> {
+async function routedPorts(redis: RedisClient): Promise<Map<number, string[]>> {
   const ports = new Map<number, string[]>();
   for (const { name, value } of await readRoutes(redis)) {
     const parsed = parseRoute(value);

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { recordHostname } from "@gatehouse/shared/oauth-record";
 import { deleteClient, revokeGrant } from "@gatehouse/shared/oauth-revocation";
@@ -12,7 +12,7 @@ const BATCH = 500;
  * Deletes everything that was ever stored for a hostname: clients and grants by way of their revocation, so that nothing is issued on
  * them meanwhile, then every other record that carries the name. Returns how many keys that were. May be repeated.
  */
-export async function purgeHost(redis: Redis, hostname: Hostname): Promise<number> {
+export async function purgeHost(redis: RedisClient, hostname: Hostname): Promise<number> {
   const keys = await keysOf(redis, hostname);
   const idsOf = (prefix: string): string[] =>
     keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
@@ -23,7 +23,7 @@ export async function purgeHost(redis: Redis, hostname: Hostname): Promise<numbe
   return keys.length + (await redis.del(certificateKey(hostname)));
 }
 
-async function keysOf(redis: Redis, hostname: Hostname): Promise<string[]> {
+async function keysOf(redis: RedisClient, hostname: Hostname): Promise<string[]> {
   const own: string[] = [];
   for await (const keys of scanBatches(redis, OAUTH_PREFIX)) {
     const areOwn = await Promise.all(keys.map(async (key) => await isOf(redis, key, hostname)));
@@ -33,7 +33,7 @@ async function keysOf(redis: Redis, hostname: Hostname): Promise<string[]> {
 }
 
 /** By its name where that holds the hostname (`oauth:WORD:HOST…`), else by what the record says. */
-async function isOf(redis: Redis, key: string, hostname: Hostname): Promise<boolean> {
+async function isOf(redis: RedisClient, key: string, hostname: Hostname): Promise<boolean> {
   if (key.split(":")[2] === hostname) return true;
   if ((await redis.type(key)) !== "string") return false;
   const text = await redis.get(key);

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
 import { hostConfigKey, HOST_CONFIG_PREFIX, ROUTE_PREFIX, routeKey } from "@gatehouse/shared/redis-keys";
 import { scanKeys } from "./scan-keys.ts";
@@ -13,7 +13,7 @@ export interface StoredHost {
 }
 
 /** Reads both parts of one host. */
-export async function readHost(redis: Redis, hostname: Hostname): Promise<StoredHost> {
+export async function readHost(redis: RedisClient, hostname: Hostname): Promise<StoredHost> {
   const [config, route] = await Promise.all([
     redis.get(hostConfigKey(hostname)),
     redis.get(routeKey(hostname)),
@@ -22,7 +22,7 @@ export async function readHost(redis: Redis, hostname: Hostname): Promise<Stored
 }
 
 /** Returns every hostname that has a route or a host config, sorted. Wildcard routes are no hosts. */
-export async function readHosts(redis: Redis): Promise<StoredHost[]> {
+export async function readHosts(redis: RedisClient): Promise<StoredHost[]> {
   const names = new Set<Hostname>();
   for (const prefix of [ROUTE_PREFIX, HOST_CONFIG_PREFIX]) {
     for await (const key of scanKeys(redis, prefix)) {
@@ -34,7 +34,7 @@ export async function readHosts(redis: Redis): Promise<StoredHost[]> {
 }
 
 /** Returns every route by the name it is filed under, sorted: wildcards and the default too. */
-export async function readRoutes(redis: Redis): Promise<{ name: string; value: string }[]> {
+export async function readRoutes(redis: RedisClient): Promise<{ name: string; value: string }[]> {
   const routes: { name: string; value: string }[] = [];
   for await (const key of scanKeys(redis, ROUTE_PREFIX)) {
     const value = await redis.get(key);

@@ -7,7 +7,7 @@ import {
   oldestKept,
   type RecordPosition,
 } from "@gatehouse/shared/record-query";
-import type { RecordRedis } from "@gatehouse/shared/record-segments";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { LogRequest } from "./log-request.ts";
 import type { RecordOutput } from "./record-output.ts";
 
@@ -19,7 +19,7 @@ const FOLLOW_INTERVAL_MS = 200;
  * from the end of that page until the signal: no record is told twice, none is passed over.
  */
 export async function printRecords(
-  redis: RecordRedis,
+  redis: RedisClient,
   { request, signal }: { readonly request: LogRequest; readonly signal: AbortSignal },
   output: RecordOutput,
 ): Promise<void> {
@@ -52,7 +52,7 @@ async function follow(follower: RecordFollower, signal: AbortSignal, output: Rec
 }
 
 async function printPast(
-  redis: RecordRedis,
+  redis: RedisClient,
   { request: { filter, limit }, end }: { readonly request: LogRequest; readonly end: RecordPosition },
   output: RecordOutput,
 ): Promise<number> {
@@ -69,7 +69,7 @@ async function printPast(
   return found;
 }
 
-async function nothingFound(redis: RecordRedis, { words }: LogRequest): Promise<string> {
+async function nothingFound(redis: RedisClient, { words }: LogRequest): Promise<string> {
   const oldest = await oldestKept(redis);
   if (oldest === undefined)
     return "no records at all: nothing has been stored yet, or everything stored has ended";

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Environment } from "@gatehouse/shared/read-config";
 import { newestRecords } from "@gatehouse/shared/record-query";
-import { closeRecordRedis, openRecordRedis } from "@gatehouse/shared/record-redis";
+import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
 import { connected } from "../commands/connected.ts";
 import { recordPlace } from "../log/record-place.ts";
 
@@ -23,7 +23,7 @@ export interface RecordRates {
 export async function recordRates(env: Environment, now: number): Promise<RecordRates | string> {
   let redis;
   try {
-    redis = openRecordRedis({ url: await recordPlace(env), clientName: "gatehouse-status" });
+    redis = openRedis({ url: await recordPlace(env), clientName: "gatehouse-status" });
     await connected(redis, "LOG_REDIS_URL or REDIS_URL");
     const filter = { since: now - WINDOW_MINUTES * MINUTE_MS };
     const found = await Promise.race([newestRecords(redis, filter, { limit: MAX_RECORDS }), tooLate()]);
@@ -41,7 +41,7 @@ export async function recordRates(env: Environment, now: number): Promise<Record
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   } finally {
-    if (redis !== undefined) await closeRecordRedis(redis);
+    if (redis !== undefined) await closeRedis(redis);
   }
 }
 

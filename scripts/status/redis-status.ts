@@ -1,12 +1,16 @@
 import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
+import { addressOf, everyServer } from "@gatehouse/shared/redis-servers";
 
 /** Oldest version that has what we use (contract section 3). */
 const OLDEST_MAJOR = 7;
 /** From here on a server that may not evict is about to refuse writes. */
 const FULL = 0.9;
 
-/** The server with routes and records, and what is wrong with how it is set up. */
+/** The server with routes and records, or the masters of a Cluster taken together, and what is wrong with how it is set up. */
 export interface RedisStatus {
+  /** Servers that keys lie on. */
+  readonly servers: number;
   readonly version: string;
   readonly aof: boolean;
   readonly maxmemory_policy: string;
@@ -17,25 +21,56 @@ export interface RedisStatus {
 }
 
 /** Asks INFO only: managed servers often refuse CONFIG. */
-export async function redisStatus(redis: Redis): Promise<RedisStatus> {
-  const info = parseInfo(await redis.info());
-  const status = {
+export async function redisStatus(redis: RedisClient): Promise<RedisStatus> {
+  const servers = await everyServer(redis);
+  const all = await Promise.all(servers.map(serverStatus));
+  const worst = (isBad: (one: ServerStatus) => boolean): ServerStatus => {
+    const found = all.find(isBad) ?? all[0];
+    if (found === undefined) throw new Error("no server holds the keys");
+    return found;
+  };
+  const oldest = all.reduce((one, other) => (isOlder(other, one) ? other : one));
+  const sum = (of: (one: ServerStatus) => number): number => all.reduce((total, one) => total + of(one), 0);
+  return {
+    servers: all.length,
+    version: oldest.version,
+    aof: worst(({ aof }) => !aof).aof,
+    maxmemory_policy: worst(({ maxmemory_policy: policy }) => policy !== "noeviction").maxmemory_policy,
+    used_memory_bytes: sum((one) => one.used_memory_bytes),
+    maxmemory_bytes: sum((one) => one.maxmemory_bytes),
+    // Of a Cluster each warning says where; one that only one server has is worth as much.
+    warnings: all.flatMap((one) =>
+      warningsOf(one).map((warning) => (all.length === 1 ? warning : `${one.address}: ${warning}`)),
+    ),
+  };
+}
+
+type ServerStatus = Omit<RedisStatus, "warnings" | "servers"> & { readonly address: string };
+
+async function serverStatus(server: Redis): Promise<ServerStatus> {
+  const info = parseInfo(await server.info());
+  return {
+    address: addressOf(server),
     version: info.get("redis_version") ?? "unknown",
     aof: info.get("aof_enabled") === "1",
     maxmemory_policy: info.get("maxmemory_policy") ?? "unknown",
     used_memory_bytes: Number(info.get("used_memory") ?? 0),
     maxmemory_bytes: Number(info.get("maxmemory") ?? 0),
   };
-  return { ...status, warnings: warningsOf(status) };
+}
+
+function isOlder(one: ServerStatus, other: ServerStatus): boolean {
+  return one.version.localeCompare(other.version, "en", { numeric: true }) < 0;
 }
 
 /** Who of ours is connected to it: their names there say what they are. Null when the server does not tell. */
 export async function connectedProcesses(
-  redis: Redis,
+  redis: RedisClient,
 ): Promise<{ dispatcher: boolean; instances: ReadonlySet<string> } | null> {
   let list: string;
   try {
-    list = String(await redis.client("LIST"));
+    // A process has a connection to each master, but a busy moment may find one of them renewed.
+    list = (await Promise.all((await everyServer(redis)).map((server) => server.client("LIST")))).join("\n");
   } catch {
     return null; // its ACL forbids it: then nothing is said about processes
   }
@@ -45,7 +80,7 @@ export async function connectedProcesses(
   return { dispatcher: names.includes("gatehouse-dispatcher"), instances: new Set(instances) };
 }
 
-function warningsOf(status: Omit<RedisStatus, "warnings">): string[] {
+function warningsOf(status: ServerStatus): string[] {
   const warnings: string[] = [];
   if (!(Number.parseInt(status.version, 10) >= OLDEST_MAJOR))
     warnings.push(`version ${status.version}: ${OLDEST_MAJOR}.0 or newer is needed`);

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { parseHostConfig } from "@gatehouse/shared/host-config";
 import type { Environment } from "@gatehouse/shared/read-config";
 import { OAUTH_PREFIX } from "@gatehouse/shared/redis-keys";
@@ -37,7 +37,7 @@ export interface SystemStatus {
 }
 
 /** Returns everything that fits on one screen. */
-export async function systemStatus(redis: Redis, env: Environment, now: number): Promise<SystemStatus> {
+export async function systemStatus(redis: RedisClient, env: Environment, now: number): Promise<SystemStatus> {
   const [server, processes, certificates, oauth, rates] = await Promise.all([
     redisStatus(redis),
     connectedProcesses(redis),
@@ -56,7 +56,10 @@ export async function systemStatus(redis: Redis, env: Environment, now: number):
   };
 }
 
-async function namesOf(redis: Redis, instances: ReadonlySet<string> | undefined): Promise<NameStatus[]> {
+async function namesOf(
+  redis: RedisClient,
+  instances: ReadonlySet<string> | undefined,
+): Promise<NameStatus[]> {
   const stored = [...(await readEverything(redis))];
   const names: NameStatus[] = [];
   for (let first = 0; first < stored.length; first += PROBES) {
@@ -109,7 +112,7 @@ function silences({ targets, instance }: Found): string[] {
   return problems;
 }
 
-async function countOauth(redis: Redis): Promise<SystemStatus["oauth"]> {
+async function countOauth(redis: RedisClient): Promise<SystemStatus["oauth"]> {
   const counts = { client: 0, token: 0, grant: 0 };
   for await (const key of scanKeys(redis, OAUTH_PREFIX)) {
     const kind = KINDS.find((word) => key.startsWith(`${OAUTH_PREFIX}${word}:`));

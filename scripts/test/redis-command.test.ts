@@ -21,6 +21,10 @@ test("a URL becomes redis-cli's options, and the password stays off the command 
     args: ["-h", "store.internal", "-p", "6380", "-n", "2", "--user", "ops", "--tls"],
     password: "s@cret",
   });
+  expect(cliArguments("rediss+cluster://ops:s%40cret@10.0.0.7:7000,10.0.0.8:7000")).toEqual({
+    args: ["-h", "10.0.0.7", "-p", "7000", "-c", "--user", "ops", "--tls"],
+    password: "s@cret",
+  });
   expect(cliArguments("http://127.0.0.1")).toBeUndefined();
   expect(cliArguments("redis+sentinel://10.0.0.7/main")).toBeUndefined();
 });

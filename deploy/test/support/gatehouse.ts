@@ -3,13 +3,12 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
+import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
 import {
   createCertificateAuthority,
   type CertificateAuthority,
 } from "@gatehouse/testbed/certificate-authority";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
-import type { Redis } from "ioredis";
 import { freePort } from "./free-port.ts";
 import { GatehouseProcess } from "./gatehouse-process.ts";
 
@@ -51,7 +50,7 @@ export interface Gatehouse {
   readonly authority: CertificateAuthority;
   readonly redis: PrivateRedis;
   /** A connection to it, as an operator has one. */
-  readonly store: Redis;
+  readonly store: RedisClient;
   readonly dispatcher: GatehouseProcess;
   /** Of all its processes. */
   readonly secretKey: string;
@@ -87,7 +86,7 @@ class RunningGatehouse implements Gatehouse {
   #port: number | undefined;
   #authority: CertificateAuthority | undefined;
   #redis: PrivateRedis | undefined;
-  #store: Redis | undefined;
+  #store: RedisClient | undefined;
   #dispatcher: GatehouseProcess | undefined;
 
   constructor(spec: GatehouseSpec, directory: string) {
@@ -119,7 +118,7 @@ class RunningGatehouse implements Gatehouse {
     return this.#spec.redisUrl ?? this.redis.url;
   }
 
-  get store(): Redis {
+  get store(): RedisClient {
     return started(this.#store);
   }
 

@@ -1,13 +1,13 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 
 /** Returns key and content of everything under keys that match, whatever its type, as one text. */
-export async function dumpText(store: Redis, pattern: string): Promise<string> {
+export async function dumpText(store: RedisClient, pattern: string): Promise<string> {
   const lines: string[] = [];
   for (const key of await store.keys(pattern)) lines.push(key, ...(await contentOf(store, key)));
   return lines.join("\n");
 }
 
-async function contentOf(store: Redis, key: string): Promise<readonly string[]> {
+async function contentOf(store: RedisClient, key: string): Promise<readonly string[]> {
   const type = await store.type(key);
   switch (type) {
     case "string":

@@ -1,12 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import type { Redis } from "ioredis";
+import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
 import { parseAcmeChallenge } from "@gatehouse/shared/acme-challenge";
 import { canonicalIp } from "@gatehouse/shared/address";
 import { listen, type ListenAddress } from "@gatehouse/shared/listen-address";
 import type { RecordLog } from "@gatehouse/shared/log-record";
 import { acmeChallengeKey } from "@gatehouse/shared/redis-keys";
-import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
 import { ConnectionLimits } from "./limits.ts";
 import { hasIpv4Sibling } from "./listener.ts";
 import { readPlainRequest, type PlainRequest } from "./plain-request.ts";
@@ -53,7 +52,7 @@ export class PlainPort {
     max: MAX_CONNECTIONS,
     maxPerAddress: MAX_CONNECTIONS_PER_ADDRESS,
   });
-  #redis: Redis | undefined;
+  #redis: RedisClient | undefined;
 
   constructor(options: PlainPortOptions) {
     this.#options = options;

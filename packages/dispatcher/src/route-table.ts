@@ -1,7 +1,9 @@
+import type { Redis } from "ioredis";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { routeNames, type Hostname } from "@gatehouse/shared/hostname";
 import { ROUTE_PREFIX, routeKey } from "@gatehouse/shared/redis-keys";
+import { everyServer, readStrings } from "@gatehouse/shared/redis-servers";
 import { TrackedKeys } from "@gatehouse/shared/redis-tracking";
 import { isRouteName, RouteMemory, type KnownRoute, type RouteAnswer } from "./route-memory.ts";
 import { RouteReader } from "./route-reader.ts";
@@ -80,7 +82,7 @@ export class RouteTable {
       onLost: (reason) => this.#lost(reason),
     });
     this.#reader = new RouteReader({
-      read: (names) => this.#tracked.redis.mget(names.map(routeKey)),
+      read: (names) => readStrings(this.#tracked.redis, names.map(routeKey)),
       generation: () => this.#memory.generation,
       onRead: (name, text, generation) => this.#memory.learn(name, text, generation),
     });
@@ -233,15 +235,16 @@ export class RouteTable {
 
   /** Lists the routes in Redis and reads those that fit; returns whether all did. */
   async #discover(generation: number): Promise<boolean> {
+    for (const server of await everyServer(this.#tracked.redis)) {
+      if (!(await this.#discoverOn(server, generation))) return false;
+    }
+    return true;
+  }
+
+  async #discoverOn(server: Redis, generation: number): Promise<boolean> {
     let cursor = "0";
     do {
-      const [next, keys] = await this.#tracked.redis.scan(
-        cursor,
-        "MATCH",
-        `${ROUTE_PREFIX}*`,
-        "COUNT",
-        SCAN_COUNT,
-      );
+      const [next, keys] = await server.scan(cursor, "MATCH", `${ROUTE_PREFIX}*`, "COUNT", SCAN_COUNT);
       if (generation !== this.#memory.generation) return false;
       const names = keys
         .map((key) => key.slice(ROUTE_PREFIX.length))

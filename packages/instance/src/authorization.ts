@@ -1,8 +1,13 @@
-import type { Redis } from "ioredis";
+import {
+  closeRedis,
+  openRedis,
+  readyWithin,
+  storeErrorText,
+  type RedisClient,
+} from "@gatehouse/shared/redis-connection";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
-import { closeRedis, openRedis, readyWithin, storeErrorText } from "@gatehouse/shared/redis-connection";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
 import type { Readiness } from "./admission.ts";
 import { AuthorizationServer } from "./authorization-server/authorization-server.ts";
@@ -67,7 +72,7 @@ export class Authorization {
   /** Why the last attempt to open failed. */
   #failure: string | undefined;
   #problem: string | undefined;
-  #redis: Redis | undefined;
+  #redis: RedisClient | undefined;
   #protection: Protection | undefined;
   /** What stands in Redis, or stood there when that was last seen. */
   #signingKeyText: string | null = null;

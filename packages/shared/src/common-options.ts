@@ -1,8 +1,7 @@
 import { parseListenAddress, type ListenAddress } from "./listen-address.ts";
 import { LEVELS, type Level } from "./log-record.ts";
 import { integerOption, optional, textOption, wordOption, type Option } from "./read-config.ts";
-import { isRecordRedisUrl } from "./record-redis.ts";
-import { parseRedisUrl, REDIS_URL_FORMS } from "./redis-url.ts";
+import { isRedisUrl, REDIS_URL_FORMS } from "./redis-url.ts";
 
 /** Options that mean the same in every process, so that one env file can serve several. */
 
@@ -12,7 +11,7 @@ export const redisUrlOption: Option<string> = textOption({
   expected: `a URL: ${REDIS_URL_FORMS}`,
   fallback: "redis://127.0.0.1:6379",
   secret: true,
-  parse: (text) => (parseRedisUrl(text) === undefined ? undefined : text),
+  parse: (text) => (isRedisUrl(text) ? text : undefined),
 });
 
 export const publicPortOption: Option<number> = integerOption({
@@ -40,9 +39,9 @@ export const recordOptions = {
       env: "LOG_REDIS_URL",
       describe:
         "Where the traffic record is kept. Not set: on the server of REDIS_URL. `off`: records go to the console only.",
-      expected: "a URL as for REDIS_URL, redis+cluster://host:port,host:port for a Cluster, or off",
+      expected: "a URL as for REDIS_URL, or off",
       secret: true,
-      parse: (text) => (text === NO_RECORD_STORE || isRecordRedisUrl(text) ? text : undefined),
+      parse: (text) => (text === NO_RECORD_STORE || isRedisUrl(text) ? text : undefined),
     }),
   ),
   logMaxRecords: integerOption({

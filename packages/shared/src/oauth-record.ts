@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "./redis-connection.ts";
 import { z } from "zod";
 import type { Hostname } from "./hostname.ts";
 
@@ -13,7 +13,7 @@ export interface StoredRecord<Value> {
  * hostname: a record that was copied or guessed across hosts must be worth nothing there.
  */
 export async function readRecord<Value extends { hostname: string }>(
-  redis: Redis,
+  redis: RedisClient,
   key: string,
   expected: { hostname: Hostname; schema: z.ZodType<Value> },
 ): Promise<StoredRecord<Value> | undefined> {
@@ -61,7 +61,7 @@ return 1`;
  * refresh token single-use. `seconds` is the new time to live; without it the old one stays.
  */
 export async function replaceRecord(
-  redis: Redis,
+  redis: RedisClient,
   key: string,
   change: { from: string; to: string; seconds?: number },
 ): Promise<boolean> {
@@ -77,7 +77,7 @@ const MAX_UPDATE_ATTEMPTS = 100;
  * @throws {Error} when a hundred attempts were overtaken.
  */
 export async function updateRecord<Value extends { hostname: string }>(
-  redis: Redis,
+  redis: RedisClient,
   key: string,
   update: {
     hostname: Hostname;

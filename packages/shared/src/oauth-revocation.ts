@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "./redis-connection.ts";
 import type { Hostname } from "./hostname.ts";
 import {
   clientGrantsKey,
@@ -13,7 +13,7 @@ import { readRecord } from "./oauth-record.ts";
 import { tokenRecordSchema } from "./token-record.ts";
 
 /** Revokes one access token; false when this hostname has no such token (any more). Its grant and refresh token stay. */
-export async function revokeToken(redis: Redis, hostname: Hostname, jti: string): Promise<boolean> {
+export async function revokeToken(redis: RedisClient, hostname: Hostname, jti: string): Promise<boolean> {
   const key = tokenKey(jti);
   const stored = await readRecord(redis, key, { hostname, schema: tokenRecordSchema });
   if (stored === undefined) return false;
@@ -26,7 +26,7 @@ export async function revokeToken(redis: Redis, hostname: Hostname, jti: string)
  * the grant is still there, and takes the record back when it is not. Either that look, or the list read here, finds each record,
  * whatever the order in which the two run, and without any command that touches two keys (they may lie on two servers).
  */
-export async function revokeGrant(redis: Redis, grantId: string): Promise<void> {
+export async function revokeGrant(redis: RedisClient, grantId: string): Promise<void> {
   await redis.del(grantKey(grantId));
   const members = grantMembersKey(grantId);
   for (const key of await redis.zrange(members, "0", "-1")) await redis.del(key);
@@ -35,7 +35,11 @@ export async function revokeGrant(redis: Redis, grantId: string): Promise<void> 
 }
 
 /** Deletes a client of this hostname and revokes its grants; false when there is no such client. The client goes first, as above. */
-export async function deleteClient(redis: Redis, hostname: Hostname, clientId: string): Promise<boolean> {
+export async function deleteClient(
+  redis: RedisClient,
+  hostname: Hostname,
+  clientId: string,
+): Promise<boolean> {
   const key = clientKey(clientId);
   const stored = await readRecord(redis, key, { hostname, schema: clientRecordSchema });
   if (stored === undefined) return false;
@@ -45,7 +49,11 @@ export async function deleteClient(redis: Redis, hostname: Hostname, clientId: s
 }
 
 /** Revokes every grant of a client on this hostname; for clients without a record (metadata documents) too. */
-export async function revokeClientGrants(redis: Redis, hostname: Hostname, clientId: string): Promise<void> {
+export async function revokeClientGrants(
+  redis: RedisClient,
+  hostname: Hostname,
+  clientId: string,
+): Promise<void> {
   const grants = clientGrantsKey(hostname, clientId);
   for (const grantId of await redis.zrange(grants, "0", "-1")) await revokeGrant(redis, grantId);
   await redis.del(grants);

@@ -1,7 +1,8 @@
 import type { LogRecord } from "./log-record.ts";
 import { recordTest, type RecordFilter } from "./record-filter.ts";
 import { readRecords, type RecordPosition } from "./record-query.ts";
-import { readSegment, type RecordRedis } from "./record-segments.ts";
+import type { RedisClient } from "./redis-connection.ts";
+import { readSegment } from "./record-segments.ts";
 import { SEGMENTS_KEY } from "./redis-keys.ts";
 
 /** Records looked at in one step. */
@@ -9,12 +10,12 @@ const STEP_RECORDS = 1024;
 
 /** Walks along the record as it grows. */
 export class RecordFollower {
-  readonly #redis: RecordRedis;
+  readonly #redis: RedisClient;
   readonly #isMatch: (record: LogRecord) => boolean;
   #position: RecordPosition;
 
   /** Begins at a place: what lies before it is not told. */
-  constructor(redis: RecordRedis, filter: RecordFilter, start: RecordPosition) {
+  constructor(redis: RedisClient, filter: RecordFilter, start: RecordPosition) {
     this.#redis = redis;
     this.#isMatch = recordTest(filter);
     this.#position = start;

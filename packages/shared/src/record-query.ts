@@ -1,7 +1,8 @@
 import type { LogRecord } from "./log-record.ts";
 import { columnTests, columnWidth, type ColumnTest } from "./record-columns.ts";
 import { recordTest, type RecordFilter } from "./record-filter.ts";
-import { readColumn, readSegments, type RecordRedis, type SegmentState } from "./record-segments.ts";
+import type { RedisClient } from "./redis-connection.ts";
+import { readColumn, readSegments, type SegmentState } from "./record-segments.ts";
 import { recordListKey } from "./redis-keys.ts";
 import { decodeRecord } from "./stored-record.ts";
 
@@ -19,13 +20,13 @@ export interface RecordPosition {
 }
 
 /** Returns the place behind the newest record. */
-export async function endPosition(redis: RecordRedis): Promise<RecordPosition> {
+export async function endPosition(redis: RedisClient): Promise<RecordPosition> {
   const last = (await readSegments(redis)).at(-1);
   return { segment: last?.number ?? 0, index: last?.count ?? 0 };
 }
 
 /** Returns the time of the oldest record that is kept, in milliseconds since the epoch; undefined when there is none. */
-export async function oldestKept(redis: RecordRedis): Promise<number | undefined> {
+export async function oldestKept(redis: RedisClient): Promise<number | undefined> {
   const segments = await readSegments(redis);
   return segments.length === 0 ? undefined : Math.min(...segments.map(({ oldest }) => oldest));
 }
@@ -35,7 +36,7 @@ export async function oldestKept(redis: RecordRedis): Promise<number | undefined
  * and the columns of a few segments.
  */
 export async function newestRecords(
-  redis: RecordRedis,
+  redis: RedisClient,
   filter: RecordFilter,
   { limit, end }: { readonly limit: number; readonly end?: RecordPosition },
 ): Promise<LogRecord[]> {
@@ -57,7 +58,7 @@ export async function newestRecords(
 
 /** Yields every record up to `end` that matches, oldest first, a batch at a time: what it holds does not grow with what it finds. */
 export async function* everyRecord(
-  redis: RecordRedis,
+  redis: RedisClient,
   filter: RecordFilter,
   end?: RecordPosition,
 ): AsyncGenerator<LogRecord[]> {
@@ -73,7 +74,7 @@ export async function* everyRecord(
 
 /** Returns what lies at the given numbers, in their order; what has been dropped meanwhile is left out. */
 export async function readRecords(
-  redis: RecordRedis,
+  redis: RedisClient,
   segment: number,
   numbers: readonly number[],
 ): Promise<LogRecord[]> {
@@ -94,7 +95,7 @@ interface Candidates {
 
 /** Yields, segment by segment in the given order, which records may match. */
 async function* candidates(
-  redis: RecordRedis,
+  redis: RedisClient,
   segments: readonly SegmentState[],
   filter: RecordFilter,
 ): AsyncGenerator<Candidates> {
@@ -108,7 +109,7 @@ async function* candidates(
 }
 
 async function candidatesOf(
-  redis: RecordRedis,
+  redis: RedisClient,
   segment: SegmentState,
   tests: readonly ColumnTest[],
 ): Promise<Candidates> {

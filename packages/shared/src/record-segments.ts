@@ -1,9 +1,6 @@
-import type { Cluster, Redis } from "ioredis";
 import { COLUMN_NAMES, columnWidth, type ColumnName } from "./record-columns.ts";
+import type { RedisClient } from "./redis-connection.ts";
 import { recordColumnKey, recordListKey, recordMetaKey, SEGMENTS_KEY } from "./redis-keys.ts";
-
-/** Where the record is kept: a single server, or a Cluster, over whose servers the segments are spread. */
-export type RecordRedis = Redis | Cluster;
 
 /** How much of the record is kept. Upper bounds: what is over either goes. */
 export interface RecordBounds {
@@ -46,14 +43,14 @@ export interface SegmentState {
 }
 
 /** Returns the segments that hold records, oldest first. */
-export async function readSegments(redis: RecordRedis): Promise<SegmentState[]> {
+export async function readSegments(redis: RedisClient): Promise<SegmentState[]> {
   const numbers = (await redis.zrange(SEGMENTS_KEY, "0", "-1")).map(Number);
   const states = await Promise.all(numbers.map((number) => readSegment(redis, number)));
   return states.filter((state) => state.count > 0);
 }
 
 /** Returns one segment; count 0 when it has ended, or has nothing yet. */
-export async function readSegment(redis: RecordRedis, number: number): Promise<SegmentState> {
+export async function readSegment(redis: RedisClient, number: number): Promise<SegmentState> {
   const [count, [oldest, newest]] = await Promise.all([
     redis.llen(recordListKey(number)),
     redis.hmget(recordMetaKey(number), "oldest", "newest"),
@@ -63,7 +60,7 @@ export async function readSegment(redis: RecordRedis, number: number): Promise<S
 
 /** Returns a column of a segment; undefined when it does not fit the records, because something other than us has been at it. */
 export async function readColumn(
-  redis: RecordRedis,
+  redis: RedisClient,
   { number, count }: SegmentState,
   name: ColumnName,
 ): Promise<Buffer | undefined> {

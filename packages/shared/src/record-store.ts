@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { COLUMN_NAMES, columnWidth } from "./record-columns.ts";
+import type { RedisClient } from "./redis-connection.ts";
 import {
   readSegments,
   segmentCapacity,
   segmentKeys,
   segmentSpanMs,
   type RecordBounds,
-  type RecordRedis,
 } from "./record-segments.ts";
 import { SEGMENTS_KEY } from "./redis-keys.ts";
 import type { StoredBatch } from "./stored-batch.ts";
@@ -66,7 +66,7 @@ const COLUMN_WIDTHS: readonly string[] = COLUMN_NAMES.map((name) => String(colum
 
 /** One writer of the stored record. Any number of them may write at once, in this process and others. */
 export class RecordStore {
-  readonly #redis: RecordRedis;
+  readonly #redis: RedisClient;
   readonly #bounds: RecordBounds;
   readonly #writer = randomBytes(9).toString("base64url");
   #segment: number | undefined;
@@ -74,7 +74,7 @@ export class RecordStore {
   #usedAt = 0;
   #trimming: Promise<void> = Promise.resolve();
 
-  constructor(redis: RecordRedis, bounds: RecordBounds) {
+  constructor(redis: RedisClient, bounds: RecordBounds) {
     this.#redis = redis;
     this.#bounds = bounds;
   }

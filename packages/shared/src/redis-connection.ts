@@ -1,24 +1,17 @@
 import { once } from "node:events";
-import { Redis } from "ioredis";
-import { parseRedisUrl, REDIS_URL_FORMS } from "./redis-url.ts";
+import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { ClusterConnection } from "./redis-cluster.ts";
+import { reconnectDelayMs, serverOptions } from "./redis-options.ts";
+import { parseClusterUrl, parseRedisUrl, REDIS_URL_FORMS } from "./redis-url.ts";
 
-/** From the first packet to an open socket; a host that drops packets would otherwise hold an attempt for two minutes. */
-const CONNECT_TIMEOUT_MS = 5_000;
+/** The end of a Cluster's connections is told only where one was open. */
+const END_TIMEOUT_MS = 500;
 
-/** Longest wait for one answer. Nothing that serves a peer may hang on the store, and every caller has an answer without it. */
-const COMMAND_TIMEOUT_MS = 2_000;
-
-/** A server that owes an answer and sends nothing for so long is taken for frozen, and the connection is cut and retried. */
-const SILENCE_TIMEOUT_MS = 2_000;
-
-/** Longest pause between two attempts: what a server that is back waits at most to be noticed. */
-const MAX_RECONNECT_DELAY_MS = 1_000;
-
-/** How long a socket may take to close in order before it is destroyed; a frozen server never answers the FIN. */
-const DISCONNECT_TIMEOUT_MS = 200;
+/** A single server, or a Cluster: whatever runs on it uses one key a command, or keys of one slot. */
+export type RedisClient = Redis | Cluster;
 
 export interface RedisConnectionOptions {
-  /** `redis://`, `rediss://` (TLS, verified), `unix:///path` or `redis+sentinel://`; see {@link parseRedisUrl}. */
+  /** See {@link parseRedisUrl} and {@link parseClusterUrl}. */
   readonly url: string;
   /** Shown by `CLIENT LIST`; no spaces. */
   readonly clientName: string;
@@ -26,8 +19,6 @@ export interface RedisConnectionOptions {
   readonly onError?: (error: Error) => void;
   /** Connect at the first command instead of at once. Default false. */
   readonly isLazy?: boolean;
-  /** Wire protocol. Default 3; 2 where ioredis drops what RESP3 sends as a push (invalidations). */
-  readonly protocol?: 2 | 3;
 }
 
 /**
@@ -36,48 +27,56 @@ export interface RedisConnectionOptions {
  * was lost may have been carried out. Not for blocking commands: silence for 2 s ends the connection.
  * @throws {TypeError} when the URL can't be read.
  */
-export function openRedis(options: RedisConnectionOptions): Redis {
-  const place = parseRedisUrl(options.url);
+export function openRedis(options: RedisConnectionOptions): RedisClient {
+  const { url, clientName, isLazy = false } = options;
+  const cluster = parseClusterUrl(url);
+  if (cluster !== undefined) {
+    const redis = new ClusterConnection(cluster, { clientName, isLazy });
+    redis.on("error", (error: Error) => options.onError?.(error));
+    redis.on("node error", (error: Error) => options.onError?.(error));
+    return redis;
+  }
+  const place = parseRedisUrl(url);
   // The text is not quoted: it may hold the password.
   if (place === undefined) throw new TypeError(`a Redis URL is ${REDIS_URL_FORMS}`);
+  return openServer(place, options);
+}
+
+/** Opens a connection to one server as {@link openRedis} does. `protocol` is 2 where ioredis drops what RESP3 sends as a push (invalidations). */
+export function openServer(
+  place: RedisOptions,
+  options: Omit<RedisConnectionOptions, "url"> & { readonly protocol?: 2 | 3 },
+): Redis {
   const redis = new Redis({
     ...place,
+    ...serverOptions(options.clientName),
     protocol: options.protocol ?? 3,
-    replyMapping: "legacy",
-    connectionName: options.clientName,
     lazyConnect: options.isLazy ?? false,
-    disableClientInfo: true,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    commandTimeout: COMMAND_TIMEOUT_MS,
-    socketTimeout: SILENCE_TIMEOUT_MS,
-    disconnectTimeout: DISCONNECT_TIMEOUT_MS,
-    // A server that still loads its files is asked again soon, not after its own estimate in whole seconds.
-    maxLoadingRetryTime: 100,
     retryStrategy: reconnectDelayMs,
     enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    autoResubscribe: false,
-    // 0 rejects the commands in flight as soon as their connection is gone instead of at their timeout.
-    maxRetriesPerRequest: 0,
   });
   redis.on("error", (error: Error) => options.onError?.(error));
   return redis;
 }
 
 /** Resolves when a connection is usable, or when the time is over: whoever uses it then learns why it is not. Never rejects. */
-export async function readyWithin(redis: Redis, milliseconds: number): Promise<void> {
+export async function readyWithin(redis: RedisClient, milliseconds: number): Promise<void> {
   if (redis.status === "ready") return;
   await once(redis, "ready", { signal: AbortSignal.timeout(milliseconds) }).catch(() => undefined);
 }
 
 /** Closes the connection for good; resolves when its socket is gone, also when the server is frozen. Never rejects. */
-export async function closeRedis(redis: Redis): Promise<void> {
+export async function closeRedis(redis: RedisClient): Promise<void> {
   if (redis.status === "end") return;
-  const isEnded = new Promise<void>((resolve) => redis.once("end", () => resolve()));
-  redis.disconnect();
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  redis.once("end", () => resolve());
   // Between two attempts there is no socket whose closing could be told.
-  if (redis.status === "reconnecting") return;
-  await isEnded;
+  const isBetween = redis.status === "reconnecting";
+  redis.disconnect();
+  if (isBetween) return;
+  const timer = redis instanceof Cluster ? setTimeout(resolve, END_TIMEOUT_MS) : undefined;
+  await ended;
+  clearTimeout(timer);
 }
 
 /** A reply's own words end where it begins to quote. */
@@ -91,10 +90,4 @@ export function storeErrorText(error: unknown): string {
   if (!(error instanceof Error)) return "no error";
   if (error.name !== "ReplyError") return error.message;
   return REPLY.exec(error.message)?.[0].trim() ?? error.name;
-}
-
-/** Half of the delay is random, so that many processes do not come back to a restarted server in one instant. */
-function reconnectDelayMs(attempt: number): number {
-  const longest = Math.min(MAX_RECONNECT_DELAY_MS, 50 * 2 ** Math.min(attempt - 1, 10));
-  return longest / 2 + Math.random() * (longest / 2);
 }

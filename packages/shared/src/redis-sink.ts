@@ -1,8 +1,7 @@
 import { once } from "node:events";
 import type { RecordSink } from "./record-log.ts";
-import { closeRecordRedis, openRecordRedis } from "./record-redis.ts";
-import { storeErrorText } from "./redis-connection.ts";
-import type { RecordBounds, RecordRedis } from "./record-segments.ts";
+import { closeRedis, openRedis, storeErrorText, type RedisClient } from "./redis-connection.ts";
+import type { RecordBounds } from "./record-segments.ts";
 import { RecordStore } from "./record-store.ts";
 import { StoredBatch } from "./stored-batch.ts";
 
@@ -19,7 +18,7 @@ export interface RedisSinkOptions extends RecordBounds {
 export class RedisSink implements RecordSink<StoredBatch> {
   readonly name = "redis";
   readonly retryMs = 500;
-  readonly #redis: RecordRedis;
+  readonly #redis: RedisClient;
   readonly #store: RecordStore;
   #batch: StoredBatch | undefined;
   #spare: StoredBatch | undefined;
@@ -28,7 +27,7 @@ export class RedisSink implements RecordSink<StoredBatch> {
 
   /** @throws {TypeError} when the URL can't be read */
   constructor({ url, clientName, ...bounds }: RedisSinkOptions) {
-    this.#redis = openRecordRedis({ url, clientName });
+    this.#redis = openRedis({ url, clientName });
     this.#store = new RecordStore(this.#redis, bounds);
   }
 
@@ -68,6 +67,6 @@ export class RedisSink implements RecordSink<StoredBatch> {
 
   async close(): Promise<void> {
     await this.#store.trimmed;
-    await closeRecordRedis(this.#redis);
+    await closeRedis(this.#redis);
   }
 }

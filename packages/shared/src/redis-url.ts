@@ -1,7 +1,8 @@
 import type { RedisOptions } from "ioredis";
 
 /** What a Redis URL may be, for messages. */
-export const REDIS_URL_FORMS = "redis://, rediss://, unix:///path or redis+sentinel://host,host/NAME";
+export const REDIS_URL_FORMS =
+  "redis://, rediss://, unix:///path, redis+sentinel://host,host/NAME or redis+cluster://host,host";
 
 const SENTINEL_SCHEME = /^(rediss?)\+sentinel:\/\//;
 const SENTINEL_PORT = 26_379;
@@ -22,6 +23,35 @@ export function parseRedisUrl(text: string): RedisOptions | undefined {
   } catch {
     return undefined; // a percent sign that is no escape
   }
+}
+
+/** A Cluster: some of its servers, and what every one of them is connected to with. */
+export interface ClusterPlace {
+  readonly nodes: readonly { readonly host: string; readonly port: number }[];
+  readonly options: Pick<RedisOptions, "username" | "password" | "tls">;
+}
+
+const CLUSTER_SCHEME = /^(rediss?)\+cluster:\/\//;
+
+/**
+ * Reads `redis+cluster://[user:password@]host[:port][,host[:port]…]`: some servers of a Cluster, which name the others;
+ * `rediss+cluster:` for TLS to all of them. A Cluster has database 0 only. Undefined for anything else. Never throws.
+ */
+export function parseClusterUrl(text: string): ClusterPlace | undefined {
+  const scheme = CLUSTER_SCHEME.exec(text);
+  if (scheme === null) return undefined;
+  const servers = text.slice(scheme[0].length).split(",");
+  const places = servers.map((server) => parseRedisUrl(`${scheme[1]}://${server}`));
+  const [first] = places;
+  if (first === undefined || places.some((place) => place === undefined || place.db !== 0)) return undefined;
+  const nodes = places.map((place) => ({ host: place?.host ?? "", port: place?.port ?? 0 }));
+  const { host: _host, port: _port, db: _db, ...options } = first;
+  return { nodes, options };
+}
+
+/** True for every URL that names a Redis, in any of the {@link REDIS_URL_FORMS}. */
+export function isRedisUrl(text: string): boolean {
+  return parseClusterUrl(text) !== undefined || parseRedisUrl(text) !== undefined;
 }
 
 function tcpPlace(url: URL): RedisOptions | undefined {

@@ -1,6 +1,6 @@
 import { createPrivateKey, generateKeyPair, hash, type JsonWebKey, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "./redis-connection.ts";
 import { z } from "zod";
 import type { Hostname } from "./hostname.ts";
 import { parseRecord, readRecord, replaceRecord } from "./oauth-record.ts";
@@ -46,7 +46,7 @@ export interface SigningKeySet {
 
 /** Where the keys of a hostname are, and what opens them. */
 export interface SigningKeyPlace {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly hostname: Hostname;
   /** Of this hostname: `SealingKeys.forHostname`. */
   readonly sealing: SealingKeys;

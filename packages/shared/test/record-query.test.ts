@@ -6,23 +6,22 @@ import type { LogRecord } from "../src/log-record.ts";
 import { recordTest, type RecordFilter } from "../src/record-filter.ts";
 import { RecordFollower } from "../src/record-follower.ts";
 import { endPosition, everyRecord, newestRecords, oldestKept } from "../src/record-query.ts";
-import { closeRecordRedis, openRecordRedis } from "../src/record-redis.ts";
-import type { RecordRedis } from "../src/record-segments.ts";
+import { closeRedis, openRedis, type RedisClient } from "../src/redis-connection.ts";
 import { RecordStore } from "../src/record-store.ts";
 import { anyRecord, batchOf, NOON, requestRecord } from "./support/records.ts";
 
 let server: PrivateRedis;
-let redis: RecordRedis;
+let redis: RedisClient;
 let written = 0;
 let store: RecordStore;
 
 beforeAll(async () => {
   server = await startPrivateRedis();
-  redis = openRecordRedis({ url: server.url, clientName: "test" });
+  redis = openRedis({ url: server.url, clientName: "test" });
   await once(redis, "ready");
 });
 afterAll(async () => {
-  await closeRecordRedis(redis);
+  await closeRedis(redis);
   await server?.stop();
 });
 

@@ -4,8 +4,8 @@ import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private
 import { startPrivateRedisCluster, type PrivateRedisCluster } from "@gatehouse/testbed/private-redis-cluster";
 import type { LogRecord } from "../src/log-record.ts";
 import { everyRecord, newestRecords, oldestKept } from "../src/record-query.ts";
-import { closeRecordRedis, openRecordRedis } from "../src/record-redis.ts";
-import { readSegments, type RecordRedis } from "../src/record-segments.ts";
+import { closeRedis, openRedis, type RedisClient } from "../src/redis-connection.ts";
+import { readSegments } from "../src/record-segments.ts";
 import { RecordStore } from "../src/record-store.ts";
 import { batchOf, NOON, requestRecord } from "./support/records.ts";
 import { until } from "./support/until.ts";
@@ -14,7 +14,7 @@ const DAY_MS = 86_400_000;
 const bounds = { maxRecords: 1000, maxAgeMs: 30 * DAY_MS };
 
 let server: PrivateRedis;
-let redis: RecordRedis;
+let redis: RedisClient;
 
 beforeAll(async () => {
   server = await startPrivateRedis();
@@ -23,12 +23,12 @@ afterAll(async () => {
   await server?.stop();
 });
 beforeEach(async () => {
-  redis = openRecordRedis({ url: server.url, clientName: "test" });
+  redis = openRedis({ url: server.url, clientName: "test" });
   await once(redis, "ready");
 });
 afterEach(async () => {
   await redis.flushall();
-  await closeRecordRedis(redis);
+  await closeRedis(redis);
 });
 
 /** Stores `count` records as one writer, in batches. */
@@ -36,7 +36,7 @@ class Writer {
   readonly store: RecordStore;
   #batch = 0;
 
-  constructor(on: RecordRedis = redis, within = bounds) {
+  constructor(on: RedisClient = redis, within = bounds) {
     this.store = new RecordStore(on, within);
   }
 
@@ -54,7 +54,7 @@ class Writer {
   }
 }
 
-async function stored(on: RecordRedis = redis): Promise<LogRecord[]> {
+async function stored(on: RedisClient = redis): Promise<LogRecord[]> {
   return await newestRecords(on, {}, { limit: 100_000 });
 }
 
@@ -172,7 +172,7 @@ describe("on a Redis Cluster", () => {
 
   test("segments are spread over the servers, stored, found and dropped whole", async () => {
     const nodes = cluster.nodes.map(({ host, port }) => `${host}:${port}`).join(",");
-    const client = openRecordRedis({ url: `redis+cluster://${nodes}`, clientName: "test" });
+    const client = openRedis({ url: `redis+cluster://${nodes}`, clientName: "test" });
     try {
       await once(client, "ready");
       await new Writer(client).writeMany(3000, (n) => ({ path: `/${n}`, ip: `192.0.2.${n % 10}` }));
@@ -186,7 +186,7 @@ describe("on a Redis Cluster", () => {
       const held = (await cluster.keys()).flatMap((key) => /^log:\{(\d+)\}/.exec(key)?.[1] ?? []);
       expect(new Set(held)).toEqual(segments);
     } finally {
-      await closeRecordRedis(client);
+      await closeRedis(client);
     }
   });
 });

@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
-import type { Redis } from "ioredis";
-import { closeRedis, openRedis } from "../src/redis-connection.ts";
+import { closeRedis, openRedis, type RedisClient } from "../src/redis-connection.ts";
 import { parseRedisUrl } from "../src/redis-url.ts";
 import { until } from "./support/until.ts";
 
@@ -84,7 +83,7 @@ describe("a Redis URL", () => {
 
 describe("a connection", () => {
   let server: PrivateRedis;
-  let redis: Redis;
+  let redis: RedisClient;
 
   afterEach(async () => {
     await closeRedis(redis);

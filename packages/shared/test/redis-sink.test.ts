@@ -4,8 +4,9 @@ import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private
 import type { LogRecord } from "../src/log-record.ts";
 import { RecordWriter, type RecordSink } from "../src/record-log.ts";
 import { newestRecords } from "../src/record-query.ts";
-import { closeRecordRedis, isRecordRedisUrl, openRecordRedis } from "../src/record-redis.ts";
+import { closeRedis, openRedis } from "../src/redis-connection.ts";
 import { RedisSink } from "../src/redis-sink.ts";
+import { isRedisUrl } from "../src/redis-url.ts";
 import { ListBatch, requestRecord } from "./support/records.ts";
 import { until } from "./support/until.ts";
 
@@ -45,10 +46,10 @@ function openLog(maxQueuedRecords: number): { log: RecordWriter; console: KeptSi
 }
 
 async function stored(path: string): Promise<LogRecord[]> {
-  const redis = openRecordRedis({ url: server.url, clientName: "test" });
+  const redis = openRedis({ url: server.url, clientName: "test" });
   await once(redis, "ready");
   const records = await newestRecords(redis, {}, { limit: 10_000 });
-  await closeRecordRedis(redis);
+  await closeRedis(redis);
   return records.filter((record) => record.path === path || record.component === "instance");
 }
 
@@ -118,5 +119,5 @@ describe("the stored record", () => {
     ["redis+cluster://", false],
     ["redis+cluster://a.example/3", false],
     ["http://a.example", false],
-  ])("%p as a place for it: %p", (url, isOne) => expect(isRecordRedisUrl(url)).toBe(isOne));
+  ])("%p as a place for it: %p", (url, isOne) => expect(isRedisUrl(url)).toBe(isOne));
 });

@@ -2,13 +2,12 @@ import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
-import type { Redis } from "ioredis";
-import { closeRedis, openRedis } from "../src/redis-connection.ts";
+import { closeRedis, openRedis, type RedisClient } from "../src/redis-connection.ts";
 import { TrackedKeys } from "../src/redis-tracking.ts";
 import { until } from "./support/until.ts";
 
 let server: PrivateRedis;
-let operator: Redis;
+let operator: RedisClient;
 let tracked: TrackedKeys;
 /** What the callbacks said, in order: `armed`, `lost`, `all`, or a key. */
 let told: string[];

@@ -1,8 +1,7 @@
 import { execFile, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import type { Redis } from "ioredis";
-import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
+import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
 import { newSecretKey } from "@gatehouse/shared/sealing";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 
@@ -25,10 +24,10 @@ export function runScript(name: string, args: readonly string[], env: Variables)
 /** The real command line as a process, on a Redis of its own. */
 export class CommandBed {
   readonly server: PrivateRedis;
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly secretKey: string = newSecretKey();
 
-  private constructor(server: PrivateRedis, redis: Redis) {
+  private constructor(server: PrivateRedis, redis: RedisClient) {
     this.server = server;
     this.redis = redis;
   }

@@ -2,8 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import type { LogRecord } from "@gatehouse/shared/log-record";
-import { closeRecordRedis, openRecordRedis } from "@gatehouse/shared/record-redis";
-import type { RecordRedis } from "@gatehouse/shared/record-segments";
+import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
 import { RecordStore } from "@gatehouse/shared/record-store";
 import { StoredBatch } from "@gatehouse/shared/stored-batch";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
@@ -14,11 +13,11 @@ const SCRIPTS = join(import.meta.dirname, "../..");
 /** A stored record of its own, and the commands that read it. */
 export class LogBed {
   readonly server: PrivateRedis;
-  readonly redis: RecordRedis;
+  readonly redis: RedisClient;
   readonly #store: RecordStore;
   #batch = 0;
 
-  private constructor(server: PrivateRedis, redis: RecordRedis) {
+  private constructor(server: PrivateRedis, redis: RedisClient) {
     this.server = server;
     this.redis = redis;
     this.#store = new RecordStore(redis, { maxRecords: 100_000, maxAgeMs: 30 * 86_400_000 });
@@ -26,13 +25,13 @@ export class LogBed {
 
   static async open(): Promise<LogBed> {
     const server = await startPrivateRedis();
-    const redis = openRecordRedis({ url: server.url, clientName: "test" });
+    const redis = openRedis({ url: server.url, clientName: "test" });
     await once(redis, "ready");
     return new LogBed(server, redis);
   }
 
   async close(): Promise<void> {
-    await closeRecordRedis(this.redis);
+    await closeRedis(this.redis);
     await this.server.stop();
   }
 

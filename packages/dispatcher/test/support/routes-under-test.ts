@@ -2,17 +2,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
-import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
+import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
 import { formatTarget } from "@gatehouse/shared/route";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
-import type { Redis } from "ioredis";
 import { RouteTable, type RouteAnswer, type RouteTableOptions } from "../../src/route-table.ts";
 import { eventually } from "./eventually.ts";
 
 /** A real Redis, an operator's connection to it, and route tables on it with what their callbacks said. */
 export class RoutesUnderTest {
   readonly server: PrivateRedis;
-  readonly operator: Redis;
+  readonly operator: RedisClient;
   readonly stateDir: string;
   /** What the callbacks said, in order. */
   readonly told: string[] = [];

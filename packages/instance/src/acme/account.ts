@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { acmeAccountKey } from "@gatehouse/shared/redis-keys";
@@ -17,20 +16,15 @@ export type Account = z.infer<typeof accountSchema>;
 export interface AccountPlace {
   readonly hostname: Hostname;
   readonly directoryUrl: string;
-  readonly redis: Redis;
   readonly sealing: SealingKeys;
   readonly lock: IssuerLock;
 }
 
 /** Returns the hostname's account at the directory; undefined when there is none, or it can't be opened any more. */
-export async function readAccount({
-  hostname,
-  directoryUrl,
-  redis,
-  sealing,
-}: AccountPlace): Promise<Account | undefined> {
+export async function readAccount(place: AccountPlace): Promise<Account | undefined> {
+  const { hostname, directoryUrl, sealing, lock } = place;
   const name = acmeAccountKey(hostname, directoryUrl);
-  const sealed = await redis.get(name);
+  const sealed = await lock.read(name);
   const known = sealed === null ? undefined : sealing.open(name, sealed);
   return known && accountSchema.parse(JSON.parse(known.toString()));
 }

@@ -37,6 +37,7 @@ export async function issue(options: IssuanceOptions): Promise<Issued> {
   const place = { ...options, directoryUrl: acme.acmeDirectoryUrl };
   const challengeKey = acmeChallengeKey(hostname);
   try {
+    await lock.read(challengeKey);
     const result = await runThread(await inputOf(options, place), signal, async (step) => {
       if (step.kind === "account") return writeAccount(place, step.account);
       const value = JSON.stringify(step.challenge);

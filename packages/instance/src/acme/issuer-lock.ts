@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import type { Redis } from "ioredis";
+import { Cluster } from "ioredis";
 import type { Hostname } from "@gatehouse/shared/hostname";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { acmeLockKey } from "@gatehouse/shared/redis-keys";
 
 /** How long the others wait for an issuer that died, milliseconds. */
@@ -21,6 +22,16 @@ for i = 2, #KEYS do
 end
 return 1`;
 
+/** KEYS: what is written. ARGV: value and milliseconds as above, then what its holder may find there. What is gone is nobody's work. */
+const WRITE_ONE = `local found, ms = redis.call("GET", KEYS[1]), tonumber(ARGV[2])
+local known = not found
+for i = 3, #ARGV do known = known or found == ARGV[i] end
+if not known then return 0 end
+if ARGV[1] == "" then redis.call("DEL", KEYS[1])
+elseif ms == 0 then redis.call("SET", KEYS[1], ARGV[1])
+else redis.call("SET", KEYS[1], ARGV[1], "PX", ms) end
+return 1`;
+
 export interface LockedWrite {
   readonly key: string;
   /** Null: the key is deleted. */
@@ -30,19 +41,22 @@ export interface LockedWrite {
 }
 
 /**
- * One issuer per hostname, across machines. Held by a random token that ends after 30 s unless it is renewed; what the holder writes
- * is written by a script that compares the token first. Lock and results lie on one server, so that comparison is the fence: a
- * process that was frozen past its time can't overwrite what its successor did.
+ * One issuer per hostname, across machines. Held by a random token that ends after 30 s unless it is renewed. A process that was frozen
+ * past its time can't overwrite what its successor did: on a single server one script compares the token and writes. On a Cluster lock
+ * and results lie on several; there the token is compared first, and then each key is written only in the place of what this holder
+ * read or wrote there itself, so that a successor's value stops it whatever happened in between.
  */
 export class IssuerLock {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #key: string;
   readonly #token: string;
   readonly #lost = new AbortController();
   readonly #timer: NodeJS.Timeout;
+  /** What may stand under a key by this holder's knowledge: two values where the answer to a write was lost. */
+  readonly #seen = new Map<string, readonly string[]>();
   #heldUntil: number;
 
-  private constructor(redis: Redis, lock: { key: string; token: string; heldUntil: number }) {
+  private constructor(redis: RedisClient, lock: { key: string; token: string; heldUntil: number }) {
     this.#redis = redis;
     this.#key = lock.key;
     this.#token = lock.token;
@@ -51,7 +65,7 @@ export class IssuerLock {
   }
 
   /** Undefined when another process holds it. @throws when Redis is away */
-  static async take(redis: Redis, hostname: Hostname): Promise<IssuerLock | undefined> {
+  static async take(redis: RedisClient, hostname: Hostname): Promise<IssuerLock | undefined> {
     const [key, token] = [acmeLockKey(hostname), randomBytes(16).toString("base64url")];
     const heldUntil = performance.now() + LOCK_MS;
     const answer = await redis.set(key, token, "PX", LOCK_MS, "NX");
@@ -63,12 +77,39 @@ export class IssuerLock {
     return this.#lost.signal;
   }
 
-  /** Writes all or nothing. @throws when it is no longer held, or Redis is away */
+  /** Reads a key that may be written later: what its holder never saw, it may not replace on a Cluster. @throws when Redis is away */
+  async read(key: string): Promise<string | null> {
+    const value = await this.#redis.get(key);
+    this.#seen.set(key, value === null ? [] : [value]);
+    return value;
+  }
+
+  /**
+   * Writes all or nothing; on a Cluster one after the other, in the order given, and nothing after one that failed.
+   * @throws when it is no longer held, or Redis is away
+   */
   async write(writes: readonly LockedWrite[]): Promise<void> {
+    if (this.#redis instanceof Cluster) {
+      await this.#writeEach(writes);
+      return;
+    }
     const keys = [this.#key, ...writes.map(({ key }) => key)];
     const values = writes.flatMap(({ value, ttlMs = 0 }) => [value ?? "", ttlMs]);
     const written = await this.#redis.eval(WRITE, keys.length, ...keys, this.#token, ...values);
-    if (written === 1) return;
+    if (written !== 1) this.#refuse();
+  }
+
+  async #writeEach(writes: readonly LockedWrite[]): Promise<void> {
+    if ((await this.#redis.get(this.#key)) !== this.#token) this.#refuse();
+    for (const { key, value, ttlMs = 0 } of writes) {
+      const [seen, next] = [this.#seen.get(key) ?? [], value ?? ""];
+      this.#seen.set(key, [...seen, next]);
+      if ((await this.#redis.eval(WRITE_ONE, 1, key, next, ttlMs, ...seen)) !== 1) this.#refuse();
+      this.#seen.set(key, [next]);
+    }
+  }
+
+  #refuse(): never {
     this.#lose();
     throw new Error("another process issues for this hostname now");
   }

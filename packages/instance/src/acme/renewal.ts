@@ -1,9 +1,8 @@
-import type { Redis } from "ioredis";
+import { closeRedis, openRedis, readyWithin, type RedisClient } from "@gatehouse/shared/redis-connection";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { EventName, Level, RecordLog } from "@gatehouse/shared/log-record";
 import { acmeAttemptsKey, acmeRenewalRequestKey, certificateKey } from "@gatehouse/shared/redis-keys";
-import { closeRedis, openRedis, readyWithin } from "@gatehouse/shared/redis-connection";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
 import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
 import type { AcmeConfig } from "../acme-options.ts";
@@ -80,7 +79,7 @@ export class CertificateRenewal {
   #asked: string | null = null;
   #isSaid = false;
   #isIssuing = false;
-  #redis: Redis | undefined;
+  #redis: RedisClient | undefined;
   #cancel: (() => void) | undefined;
   #running: Promise<void> | undefined;
 
@@ -223,12 +222,9 @@ export class CertificateRenewal {
   async #issueLocked(lock: IssuerLock, email: string): Promise<void> {
     const { hostname, acme, clock } = this.#options;
     const directory = acme.acmeDirectoryUrl;
-    const redis = await this.#store();
-    const [text = null, failed = null, asked = null] = await redis.mget(
-      certificateKey(hostname),
-      acmeAttemptsKey(hostname),
-      acmeRenewalRequestKey(hostname),
-    );
+    const text = await lock.read(certificateKey(hostname));
+    const failed = await lock.read(acmeAttemptsKey(hostname));
+    const asked = await lock.read(acmeRenewalRequestKey(hostname));
     // The last holder of the lock may have issued, or failed, since this one looked.
     this.certificateTold(text);
     const before = parseAttempts(failed, directory);
@@ -246,7 +242,7 @@ export class CertificateRenewal {
     const replaced = (before?.failures ?? 0) === 0 ? this.#ownCertificate?.chainPem : undefined;
     const acmeOfOne = { ...acme, acmeEmail: email };
     const { signal } = this.#closing;
-    const issued = await issue({ ...this.#options, redis, lock, signal, replaced, acme: acmeOfOne });
+    const issued = await issue({ ...this.#options, lock, signal, replaced, acme: acmeOfOne });
     if (issued.ok) await this.#take(lock, issued.certificate, before);
     else if (signal.aborted) await this.#keep(lock, before, asked);
     else {
@@ -305,7 +301,7 @@ export class CertificateRenewal {
     }
   }
 
-  async #store(): Promise<Redis> {
+  async #store(): Promise<RedisClient> {
     const { redisUrl: url, hostname } = this.#options;
     this.#redis ??= openRedis({ url, clientName: `gatehouse-acme-${hostname}` });
     await readyWithin(this.#redis, STORE_WAIT_MS);

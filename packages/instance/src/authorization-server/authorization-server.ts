@@ -1,5 +1,5 @@
 import type { MiddlewareHandler } from "hono";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
@@ -28,7 +28,7 @@ export interface AuthorizationServerOptions {
   /** `https://HOST`, with the port where that is not 443; no trailing slash. Issuer, audience and base of every URL. */
   readonly origin: string;
   readonly hostConfig: () => HostConfig;
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   /** Root keys, or this hostname's own. */
   readonly sealing: SealingKeys;
   readonly log: RecordLog;

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
@@ -41,7 +41,7 @@ export interface ProviderLoginOptions {
   /** `https://HOST`, with the port where that is not 443; no trailing slash. */
   readonly origin: string;
   readonly hostConfig: () => HostConfig;
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   /** Root keys, or this hostname's own. */
   readonly sealing: SealingKeys;
   readonly log: RecordLog;

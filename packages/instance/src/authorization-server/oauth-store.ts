@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { clientRecordSchema } from "@gatehouse/shared/client-record";
 import { identityRecordSchema, type IdentityRecord } from "@gatehouse/shared/identity-record";
@@ -18,7 +18,7 @@ import type { Lifetimes } from "../oauth/lifetimes.ts";
 
 /** Where this hostname's OAuth records are, and how long they last. */
 export interface OAuthStoreOptions {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly hostname: Hostname;
   /** Of this hostname. */
   readonly sealing: SealingKeys;
@@ -30,7 +30,7 @@ export interface OAuthStoreOptions {
  * first and put on the grant's list, then the grant is looked for: see `revokeGrant` for why that order holds in every race.
  */
 export class OAuthStore {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly hostname: Hostname;
   readonly sealing: SealingKeys;
   readonly lifetimes: Lifetimes;

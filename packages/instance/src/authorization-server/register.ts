@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { hashSecret, isSecretHash } from "@gatehouse/shared/client-record";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { registrationCountKey } from "@gatehouse/shared/redis-keys";
@@ -114,14 +114,14 @@ export const DEFAULT_REGISTRATION_LIMITS: RegistrationLimits = { perRedirectHost
  */
 export class RegistrationCounter {
   readonly #options: {
-    readonly redis: Redis;
+    readonly redis: RedisClient;
     readonly hostname: Hostname;
     readonly limits: RegistrationLimits;
     readonly schemes: readonly string[];
   };
 
   constructor(options: {
-    redis: Redis;
+    redis: RedisClient;
     hostname: Hostname;
     limits: RegistrationLimits;
     schemes: readonly string[];

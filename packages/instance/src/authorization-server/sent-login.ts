@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { z } from "zod";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { parseRecord } from "@gatehouse/shared/oauth-record";
@@ -42,12 +42,12 @@ export function randomValue(): string {
  * explains one. Each can be taken once.
  */
 export class SentLogins {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #hostname: Hostname;
   readonly #sealing: SealingKeys;
   readonly #seconds: number;
 
-  constructor(options: { redis: Redis; hostname: Hostname; sealing: SealingKeys; seconds: number }) {
+  constructor(options: { redis: RedisClient; hostname: Hostname; sealing: SealingKeys; seconds: number }) {
     this.#redis = options.redis;
     this.#hostname = options.hostname;
     this.#sealing = options.sealing;

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { readRecord } from "@gatehouse/shared/oauth-record";
 import { pinRecordSchema, type PinRecord } from "@gatehouse/shared/pin-record";
@@ -13,10 +13,10 @@ export type PinClaim = "pinned" | "same" | "other";
  * somebody else, who must not inherit what the list meant to give. Pins don't expire; an operator removes one by its key.
  */
 export class UserPins {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #hostname: Hostname;
 
-  constructor(redis: Redis, hostname: Hostname) {
+  constructor(redis: RedisClient, hostname: Hostname) {
     this.#redis = redis;
     this.#hostname = hostname;
   }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
@@ -32,7 +32,7 @@ export interface ProtectedResourceOptions {
   /** For connections of its own, which follow the token records. */
   readonly redisUrl: string;
   /** For session bindings. */
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   /** Ends those open streams whose context is meant. */
   readonly endStreams: (reason: StreamEndReason, isMeant: (context: ForwardContext) => boolean) => void;
   readonly sessions?: Pick<SessionBindingsOptions, "seconds" | "maxSessions">;

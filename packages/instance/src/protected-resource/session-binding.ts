@@ -1,11 +1,11 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { z } from "zod";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { parseRecord } from "@gatehouse/shared/oauth-record";
 import { mcpSessionKey } from "@gatehouse/shared/redis-keys";
 
 export interface SessionBindingsOptions {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly hostname: Hostname;
   /** Seconds a session may rest before its user is forgotten. Default 7 days. */
   readonly seconds?: number;

@@ -1,4 +1,4 @@
-// `node scripts/run.mjs demo | demo-stop | test | check | nspawn | audit`: the README's commands, from a fresh clone, with only Node and npm.
+// `node scripts/run.mjs demo | demo-stop | test | check | nspawn | audit | mutation`: the README's commands, from a fresh clone, with only Node and npm.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ const CHECKS = [
   { what: "licences and advisories", program: ["node", "scripts/supply-chain/main.ts"] },
 ];
 
-const commands = { demo, "demo-stop": demoStop, test, check, nspawn, audit };
+const commands = { demo, "demo-stop": demoStop, test, check, nspawn, audit, mutation };
 
 async function demo(args) {
   const { node, env } = await prepare();
@@ -49,6 +49,12 @@ async function nspawn() {
 async function audit() {
   const { node, env } = await prepare();
   return await handOver(node, [join(ROOT, "scripts/supply-chain/main.ts")], env);
+}
+
+/** Whether the tests would notice; see docs/mutation.md. */
+async function mutation(args) {
+  const { node, env } = await prepare();
+  return await handOver(node, [join(ROOT, "scripts/mutation/main.ts"), ...args], env);
 }
 
 async function check() {

@@ -8,6 +8,8 @@ export interface RequestHead {
   /** The request target as sent; for HTTP/2 the `:path`. */
   readonly target: string;
   readonly isHttp2: boolean;
+  /** Of the message, such as `1.1`: the peer's own word on HTTP/1, where the parser takes others as well. */
+  readonly version: string;
   /** `:scheme`; undefined for HTTP/1.1. */
   readonly scheme: string | undefined;
   /** Names and values in turn, as Node's `rawHeaders`: the parsed form keeps only the first Host. */
@@ -46,12 +48,13 @@ export class HostAdmission {
     if (head.serverName !== undefined && !this.#isOurName(head.serverName)) {
       return refused("misdirected", "the handshake was for another name");
     }
+    const framing = head.isHttp2 ? undefined : framingProblem(head);
+    if (framing !== undefined) return { ok: false, refusal: framing };
     const host = soleHost(head);
     if (typeof host !== "string") return { ok: false, refusal: host };
     const problem = this.#hostProblem(host);
     if (problem !== undefined) return { ok: false, refusal: problem };
-    // CONNECT asks for a tunnel, which a reverse proxy has no use for; TRACE would show a page the headers that we add.
-    if (head.method === "CONNECT" || head.method === "TRACE" || head.method === "TRACK") {
+    if (!isForwarded(head.method)) {
       return refused("method_not_allowed", `${head.method} is not forwarded`);
     }
     if (head.scheme !== undefined && head.scheme !== "https") {
@@ -105,6 +108,30 @@ export function hostRefusal(config: HostConfig | undefined, protection: Readines
   if (!config.enabled) return refusal("disabled", "enabled is false");
   if (config.maintenance) return refusal("maintenance", "maintenance is true");
   if (config.auth_enabled && !protection.ok) return refusal("authorization_unavailable", protection.problem);
+  return undefined;
+}
+
+/**
+ * CONNECT asks for a tunnel, which a reverse proxy has no use for; TRACE would show a page the headers that we add. Methods are
+ * case-sensitive (RFC 9110 section 9.1), and some frameworks fold them: `delete` would pass a rule about DELETE.
+ */
+function isForwarded(method: string): boolean {
+  return method === method.toUpperCase() && method !== "CONNECT" && method !== "TRACE" && method !== "TRACK";
+}
+
+/**
+ * What HTTP/1 lets a peer say about a message that its parser passes and nothing behind it would understand alike: another version
+ * (RFC 9110 section 2.5), a transfer coding beside `chunked`, or one in a message of HTTP/1.0 (RFC 9112 section 6.1).
+ */
+function framingProblem({ rawHeaders, version }: RequestHead): Refusal | undefined {
+  if (version !== "1.1" && version !== "1.0") return refusal("unsupported_version", "the version is not 1.1");
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? "";
+    if (name.length !== 17 || name.toLowerCase() !== "transfer-encoding") continue;
+    if (version === "1.0") return refusal("malformed_request", "a transfer coding in HTTP/1.0");
+    const isChunked = (rawHeaders[i + 1] ?? "").toLowerCase() === "chunked";
+    if (!isChunked) return refusal("unsupported_coding", "a transfer coding that is not chunked");
+  }
   return undefined;
 }
 

@@ -20,6 +20,8 @@ export interface HttpEvents {
   request(request: Request, response: Response, connection: ConnectionContext): void;
   /** The peer waits for a 100 before it sends its body (RFC 9110 section 10.1.1). */
   expectContinue(request: Request, response: Response, connection: ConnectionContext): void;
+  /** The peer expects something that nobody here knows; left alone, Node would answer without a word to anyone. */
+  expectUnknown(request: Request, response: Response, connection: ConnectionContext): void;
   upgrade(
     request: IncomingMessage,
     upgraded: { socket: Duplex; head: Buffer },
@@ -124,6 +126,7 @@ export class HttpServers {
     });
     server.on("request", (request, response) => this.#began(request, response, "request"));
     server.on("checkContinue", (request, response) => this.#began(request, response, "expectContinue"));
+    server.on("checkExpectation", (request, response) => this.#began(request, response, "expectUnknown"));
     server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       const connection = this.#of(request.socket);
       connection?.upgraded();
@@ -160,6 +163,9 @@ export class HttpServers {
     });
     server.on("request", (request, response) => this.#began(request, response, "request"));
     server.on("checkContinue", (request, response) => this.#began(request, response, "expectContinue"));
+    server.on("checkExpectation", (request: Request, response: Response) =>
+      this.#began(request, response, "expectUnknown"),
+    );
     // CONNECT: an ordinary stream here, refused like any other method.
     server.on("connect", (request: Request, response: Response) => this.#began(request, response, "request"));
     server.on("sessionError", (error, session) => {
@@ -179,7 +185,7 @@ export class HttpServers {
     });
   }
 
-  #began(request: Request, response: Response, event: "request" | "expectContinue"): void {
+  #began(request: Request, response: Response, event: "request" | "expectContinue" | "expectUnknown"): void {
     const connection = this.#of("stream" in request ? request.stream.session : request.socket);
     // A stream whose session is gone already: nobody is left to answer.
     if (!connection) return;

@@ -13,11 +13,14 @@ const STATUS = {
   disabled: 404,
   method_not_allowed: 405,
   request_timeout: 408,
+  expectation_failed: 417,
   misdirected: 421,
   header_too_large: 431,
   internal_error: 500,
+  unsupported_coding: 501,
   maintenance: 503,
   authorization_unavailable: 503,
+  unsupported_version: 505,
 } as const;
 
 export type RefusalReason = keyof typeof STATUS;
@@ -38,10 +41,19 @@ export function refusal(reason: RefusalReason, problem: string): Refusal {
   return { reason, status: STATUS[reason], problem };
 }
 
+/** After these nobody can be sure where the next request begins: the connection ends (RFC 9112 section 6.1). */
+export const ENDS_CONNECTION: ReadonlySet<RefusalReason> = new Set([
+  "malformed_request",
+  "unsupported_coding",
+  "unsupported_version",
+]);
+
 /** Sends the refusal as the whole response; a body that still comes is read and dropped, so that the peer gets to read the answer. */
 export function refuse(request: Request, response: Response, refused: Refusal): void {
   const body = refusalBody(refused);
   for (const [name, value] of Object.entries(refusalHeaders(refused, body))) response.setHeader(name, value);
+  if (!("stream" in request) && ENDS_CONNECTION.has(refused.reason))
+    response.setHeader("connection", "close");
   response.statusCode = refused.status;
   response.end(request.method === "HEAD" ? "" : body);
   discard(request);

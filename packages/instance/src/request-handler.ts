@@ -14,7 +14,15 @@ import { faultOf } from "./fault.ts";
 import type { Forwarder } from "./forward.ts";
 import type { ForwardContext } from "./identity-headers.ts";
 import { malformedReason, type HttpEvents } from "./http-servers.ts";
-import { refusal, refusalBytes, refuse, type Refusal, type Request, type Response } from "./refusal.ts";
+import {
+  ENDS_CONNECTION,
+  refusal,
+  refusalBytes,
+  refuse,
+  type Refusal,
+  type Request,
+  type Response,
+} from "./refusal.ts";
 import type { Arrival, ConnectionContext, RequestContext } from "./request-context.ts";
 import { inboundTraceId } from "./trace-context.ts";
 
@@ -40,6 +48,8 @@ export class RequestHandler implements HttpEvents {
   readonly #options: RequestHandlerOptions;
   readonly #admission: HostAdmission;
   readonly #contexts = new WeakMap<Request, RequestContext>();
+  /** Connections on which nothing is served any more: what was pipelined behind may be part of the message before. */
+  readonly #ended = new WeakSet<ConnectionContext>();
   readonly #serve: (request: Request, response: Response) => Promise<void>;
   #app: App;
   #protection: Protection | undefined;
@@ -94,6 +104,16 @@ export class RequestHandler implements HttpEvents {
     // The upstream is not asked: undici can't wait for its 100. Who is refused here has not sent a body for nothing.
     if (this.#admit(request, arrive(connection)).ok) response.writeContinue();
     this.request(request, response, connection);
+  }
+
+  expectUnknown(request: Request, response: Response, connection: ConnectionContext): void {
+    const arrival = arrive(connection);
+    const admitted = this.#admit(request, arrival);
+    const refused = admitted.ok
+      ? refusal("expectation_failed", "an expectation other than 100-continue")
+      : admitted.refusal;
+    refuse(request, response, refused);
+    this.#record(refused, arrival, request);
   }
 
   upgrade(
@@ -167,15 +187,21 @@ export class RequestHandler implements HttpEvents {
 
   #admit(request: Request, arrival: Arrival): Admitted {
     const { servername } = arrival.connection.socket;
+    if (this.#ended.has(arrival.connection))
+      return { ok: false, refusal: refusal("malformed_request", "behind a message of doubtful length") };
     const admission = this.#admission.admit({
       method: request.method ?? "",
       target: request.url ?? "",
       isHttp2: "stream" in request,
+      version: request.httpVersion,
       scheme: "stream" in request ? request.scheme : undefined,
       rawHeaders: request.rawHeaders,
       serverName: typeof servername === "string" ? servername : undefined,
     });
-    if (!admission.ok) return admission;
+    if (!admission.ok) {
+      if (ENDS_CONNECTION.has(admission.refusal.reason)) this.#ended.add(arrival.connection);
+      return admission;
+    }
     const hostConfig = this.#hostConfig;
     if (this.#closed || !hostConfig) {
       return { ok: false, refusal: this.#closed ?? refusal("disabled", "no host config") };

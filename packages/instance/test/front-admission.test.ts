@@ -20,6 +20,7 @@ function head(given: Partial<RequestHead> & { host?: string | readonly string[] 
     method: "GET",
     target: "/",
     isHttp2: false,
+    version: given.isHttp2 === true ? "2.0" : "1.1",
     scheme: undefined,
     serverName: HOSTNAME,
     rawHeaders: [host].flat().flatMap((value) => ["Host", value]),
@@ -112,7 +113,7 @@ describe("request target (RFC 9112 section 3.2)", () => {
     expect(verdict(at443, { target: "https://a.example/", host: "b.example" })).toBe(421);
   });
 
-  test.each(["CONNECT", "TRACE", "TRACK"])("%s is not forwarded", (method) => {
+  test.each(["CONNECT", "TRACE", "TRACK", "delete", "Get"])("%s is not forwarded", (method) => {
     expect(verdict(at443, { method })).toBe(405);
   });
 });

@@ -23,6 +23,9 @@ export interface ExchangeOptions {
   readonly body: RequestBody | undefined;
 }
 
+/** Interim responses of one exchange that are passed on; they know no backpressure, so an endless row of them would fill our memory. */
+const MAX_INTERIM = 100;
+
 type Phase = "connect" | "headers" | "body" | "over";
 
 /**
@@ -44,6 +47,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #announcesTrailers = false;
   #endsWithConnection = false;
   #awaitsDrain = false;
+  #interimCount = 0;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
@@ -119,7 +123,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const hasBody = method !== "HEAD" && !isBodiless(status) && status >= 200;
     const response = readResponseFields(controller.rawHeaders, hasBody);
     if (status < 200) {
-      writer.inform(status, response.fields);
+      if (++this.#interimCount <= MAX_INTERIM) writer.inform(status, response.fields);
       return;
     }
     this.#options.body?.stopClock();

@@ -1,3 +1,15 @@
+/** Returns pairs as an object: names in lower case, the values of a repeated one joined (RFC 9110 section 5.3). */
+export function toJoinedMap(
+  fields: readonly (readonly [name: string, value: string])[],
+): Record<string, string> {
+  const map: Record<string, string> = {};
+  for (const [name, value] of fields) {
+    const lower = name.toLowerCase();
+    map[lower] = Object.hasOwn(map, lower) ? `${map[lower]}, ${value}` : value;
+  }
+  return map;
+}
+
 /** Returns a flat name-value list as an object: names in lower case, repeated fields as a list in their order. */
 export function toFieldMap(fields: readonly string[]): Record<string, string | string[]> {
   const map: Record<string, string | string[]> = {};

@@ -71,11 +71,33 @@ function takeField(
   }
 }
 
-/** Returns the trailers that may travel on, as pairs; none of connection or framing (RFC 9110 section 6.5.1). */
+/** Fields that a recipient needs before the content, or that decide about more than the content (RFC 9110 section 6.5.1). */
+const NEVER_TRAILING: ReadonlySet<string> = new Set([
+  "age",
+  "authorization",
+  "cache-control",
+  "content-encoding",
+  "content-length",
+  "content-range",
+  "content-type",
+  "expires",
+  "host",
+  "location",
+  "mcp-session-id",
+  "proxy-authenticate",
+  "retry-after",
+  "set-cookie",
+  "te",
+  "trailer",
+  "vary",
+  "www-authenticate",
+]);
+
+/** Returns the trailers that may travel on, as pairs. */
 export function readTrailers(raw: unknown): [name: string, value: string][] {
   return pairs(raw).filter(([name]) => {
     const lower = name.toLowerCase();
-    return !isHopByHop(lower) && lower !== "content-length" && lower !== "trailer" && lower !== "te";
+    return !isHopByHop(lower) && !NEVER_TRAILING.has(lower) && !lower.startsWith("access-control-");
   });
 }
 

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { constants, type Http2ServerResponse } from "node:http2";
-import { toFieldMap } from "./field-map.ts";
+import { toFieldMap, toJoinedMap } from "./field-map.ts";
 
 /** The head of a response as it goes to the peer. */
 interface ResponseHead {
@@ -73,7 +73,7 @@ class Http1Response implements ResponseWriter {
     // Not for HTTP/1.0 (RFC 9110 section 15.2); Node before 24.18 can't send all of them.
     if (this.#response.req.httpVersionMinor === 0 || this.hasStarted) return;
     if (typeof this.#response.writeInformation === "function")
-      this.#response.writeInformation(status, [...fields]);
+      this.#response.writeInformation(status, [...this.#toPeer(status, fields)]);
   }
 
   start({ status, message, fields: given, announcesTrailers }: ResponseHead): void {
@@ -153,7 +153,7 @@ class Http2Response implements ResponseWriter {
 
   inform(status: number, fields: readonly string[]): void {
     if (this.#isGone || this.hasStarted) return;
-    this.#stream.additionalHeaders({ ":status": status, ...toFieldMap(fields) });
+    this.#stream.additionalHeaders({ ":status": status, ...toFieldMap(this.#toPeer(status, fields)) });
   }
 
   start({ status, fields: given, announcesTrailers }: ResponseHead): void {
@@ -170,8 +170,9 @@ class Http2Response implements ResponseWriter {
 
   end(trailers: readonly [string, string][]): void {
     if (this.#isGone) return;
-    // The compatibility layer sends them when the stream asks for trailers.
-    if (trailers.length > 0) this.#response.addTrailers(toFieldMap(trailers.flat()));
+    // The compatibility layer sends them when the stream asks for trailers. What node:http2 refuses it would throw from there, where
+    // nobody can catch it: a list under a name that has one value.
+    if (trailers.length > 0) this.#response.addTrailers(toJoinedMap(trailers));
     this.#stream.end();
     if (this.#stream.endAfterHeaders || this.#response.req.complete) return;
     // A whole response before the whole request: tell the peer to stop sending (RFC 9113 section 8.1).

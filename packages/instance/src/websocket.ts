@@ -170,8 +170,9 @@ class Upgrade {
     outgoing.once("close", () => {
       clearTimeout(deadline);
     });
-    outgoing.once("upgrade", (_response, upstream: Socket) => {
+    outgoing.once("upgrade", (response, upstream: Socket) => {
       clearTimeout(deadline);
+      this.#guard(response);
       this.#join(upstream);
     });
     // Its own relay of an answer that is no upgrade knows no backpressure and waits for ever on a body that is cut short.
@@ -207,6 +208,16 @@ class Upgrade {
     access.reason = reason;
     if (this.#upstream === undefined) this.#outgoing?.destroy(new UpstreamError("reset"));
     else this.#upstream.destroy();
+  }
+
+  /** A protected host has the last word about the fields, before the library's own listener writes them to the peer. */
+  #guard(response: IncomingMessage): void {
+    const { passage } = this.#options.context;
+    if (passage === undefined) return;
+    const fields = Object.entries(response.headers).flatMap(([name, values = ""]) =>
+      [values].flat().flatMap((value) => [name, value]),
+    );
+    response.headers = toFieldMap(passage.responseFields(101, fields));
   }
 
   /** Both sides are open: whichever closes takes the other down, which http-proxy-3 leaves to the good will of both. */

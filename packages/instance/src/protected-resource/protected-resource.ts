@@ -205,6 +205,7 @@ export class ProtectedResource {
     const passage = new GuardedPassage({
       origin: request.head.origin,
       body,
+      challenge: () => this.#policy(context.hostConfig).challenge(request),
       onSession: bearer && ((sessionId) => this.#sessions.bind(sessionId, bearer.token.uid)),
     });
     const forwarded: ForwardContext = {

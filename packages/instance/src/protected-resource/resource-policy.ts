@@ -4,6 +4,7 @@ import type { BearerProblem, TokenProblem } from "../oauth/signed-token.ts";
 import { standingScopes } from "../oauth/standing.ts";
 import { challengeAnswer, errorAnswer, withFields, type Answer } from "./answer.ts";
 import { readBearer } from "./bearer.ts";
+import { bearerChallenge } from "./challenge.ts";
 import { OriginPolicy, preflightFields, sharedFields } from "./cors.ts";
 import { isReservedWellKnown, metadataUrl, resourceMetadata } from "./metadata.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -151,6 +152,11 @@ export class ResourcePolicy {
         tokenCheck: "insufficient_scope",
       },
     );
+  }
+
+  /** Returns what `WWW-Authenticate` says to a request like this one, without a fault. */
+  challenge(request: RuledRequest): string {
+    return bearerChallenge(this.#challenge(request));
   }
 
   /** Adds what lets the page that asked read the answer; metadata is for every page already. */

@@ -53,9 +53,10 @@ export class Callback {
     const { binding, sent, pending } = this.#options;
     const { searchParams: params } = new URL(c.req.url);
     const state = params.get("state") ?? "";
-    // Looked at before the state is used up: whoever got hold of one must not be able to spoil it either.
-    if (!binding.isStateBound(c, state)) return this.#gone(c, "this browser did not start it");
     const login = await sent.take(state);
+    // Used up all the same: the provider's code stands in this browser's address bar, and whoever sent somebody here to sign in for him
+    // must not be able to bring it home to the browser that has the cookie.
+    if (!binding.isStateBound(c, state)) return this.#gone(c, "this browser did not start it");
     if (login === undefined) return this.#gone(c, "its state was used, or its time is over");
     const provider = this.#options.providers.of(c.env.context.hostConfig);
     if (provider?.name !== login.provider) return this.#gone(c, "the host changed its identity provider");

@@ -26,6 +26,20 @@ function codeWords(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? "");
 }
 
+/** Sections of the MCP specification's page "Security Best Practices" that describe an attack or a duty. */
+const MCP_SECTIONS = [
+  "Confused deputy",
+  "Token passthrough",
+  "SSRF",
+  "Session hijacking",
+  "Local MCP server compromise",
+  "Scope minimisation",
+];
+
+function codeTitles(text: string): string[] {
+  return [...text.matchAll(/"([^"]+)"/g)].map((match) => match[1] ?? "");
+}
+
 describe("the documentation", () => {
   test("lists every event, and no other", () => {
     const section = read("docs/architecture.md").split("## Events")[1]?.split("\n## ")[0] ?? "";
@@ -75,6 +89,31 @@ describe("the documentation", () => {
       for (const file of files)
         expect([row, file, globSync(join(root, file)).length]).toEqual([row, file, 1]);
     }
+  });
+
+  test("names, for every attack of the suites, tests that exist", () => {
+    const rows = read("docs/attack-suites.md")
+      .split("\n")
+      .filter((line) => line.includes(".test.ts`"))
+      .filter((line) => line.startsWith("| "));
+    expect(rows.length).toBeGreaterThan(40);
+    for (const row of rows) {
+      for (const [, file = "", titles = ""] of row.matchAll(/`([\w/.-]+\.test\.ts)`((?:[ ,]+"[^"]+")+)/g)) {
+        const text = read(file.includes("/") ? file : `packages/instance/test/${file}`);
+        for (const title of codeTitles(titles)) {
+          const isThere = ['"', "`", "'"].some((quote) => text.includes(quote + title));
+          expect([file, title, isThere]).toEqual([file, title, true]);
+        }
+      }
+      expect(row.match(/\.test\.ts`(?! ")/g)).toBeNull();
+    }
+  });
+
+  test("lists every section 4 of RFC 9700 and every section of the MCP security page once", () => {
+    const page = read("docs/attack-suites.md");
+    for (let section = 1; section <= 17; section += 1)
+      expect(page).toMatch(new RegExp(`^\\| 4\\.${section}(?:\\.\\d)? `, "m"));
+    for (const name of MCP_SECTIONS) expect(page.match(new RegExp(`^\\| ${name} \\|`, "gm"))).toHaveLength(1);
   });
 
   test("names, for every lesson of the original, a test that exists", () => {

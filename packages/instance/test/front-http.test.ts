@@ -13,6 +13,7 @@ import {
   type Bed,
   type Front,
 } from "./support/front-bed.ts";
+import { frame, preface } from "./support/http2-frames.ts";
 
 let bed: Bed;
 let front: Front;
@@ -169,21 +170,10 @@ describe("HTTP/2 bounds", () => {
     });
   }
 
-  /** A frame (RFC 9113 section 4.1). */
-  function frame(type: number, flags: number, { stream = 0, payload = Buffer.alloc(0) }): Buffer {
-    const head = Buffer.alloc(9);
-    head.writeUIntBE(payload.length, 0, 3);
-    head.writeUInt8(type, 3);
-    head.writeUInt8(flags, 4);
-    head.writeUInt32BE(stream, 5);
-    return Buffer.concat([head, payload]);
-  }
-
   /** Sends frames behind the preface and resolves with the error code of the GOAWAY that answers them. */
   async function goawayCode(frames: Iterable<Buffer>): Promise<number | undefined> {
     const socket = await front.connect({ ALPNProtocols: ["h2"] });
-    const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    socket.write(Buffer.concat([preface, frame(4, 0, {}), ...frames]));
+    socket.write(Buffer.concat([preface(), ...frames]));
     const answer = await untilClosed(socket);
     for (let at = 0; at + 9 <= answer.length; at += 9 + answer.readUIntBE(at, 3)) {
       if (answer[at + 3] === 7) return answer.readUInt32BE(at + 13);

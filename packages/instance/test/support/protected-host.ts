@@ -1,15 +1,13 @@
-import { generateKeyPairSync, randomUUID, type KeyObject } from "node:crypto";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { once } from "node:events";
 import * as http from "node:http";
 import * as http2 from "node:http2";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import { SignJWT } from "jose";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { LogRecord, RecordLog } from "@gatehouse/shared/log-record";
 import { newConnectionId, newRequestId } from "@gatehouse/shared/record-id";
 import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
-import { clientKey, grantIdentityKey, tokenKey } from "@gatehouse/shared/redis-keys";
 import { newSecretKey, SealingKeys } from "@gatehouse/shared/sealing";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import { Forwarder } from "../../src/forward.ts";
@@ -22,30 +20,15 @@ import type { RequestContext } from "../../src/request-context.ts";
 import { isWebSocketUpgrade } from "../../src/websocket.ts";
 import { ask, H2Peer, hostConfig, portOf, startUpstream, until } from "../forward-harness.ts";
 import { hostname } from "./authorization-server-harness.ts";
+import { CLIENT, TokenMint, type Minted } from "./token-mint.ts";
+
+export { CLIENT };
 
 export const HOST = "app.example";
 export const ORIGIN = `https://${HOST}`;
 export const ENDPOINT = `${ORIGIN}/mcp`;
-export const CLIENT = "client_VSMC7orqn6WQoElOov-Zvw";
 /** The path form, as challenges on the endpoint name it. */
 export const METADATA_URL = `${ORIGIN}/.well-known/oauth-protected-resource/mcp`;
-
-export interface Minted {
-  readonly sub?: string;
-  readonly uid?: string;
-  readonly scope?: string;
-  readonly email?: string | null;
-  readonly clientId?: string;
-  /** Seconds from now. */
-  readonly lifetime?: number;
-  readonly organisations?: readonly string[];
-  /** Claims that take the place of the usual ones; undefined leaves one out. */
-  readonly claims?: Record<string, unknown>;
-  readonly header?: Record<string, unknown>;
-  readonly key?: KeyObject;
-  /** False: no record in Redis. */
-  readonly isRecorded?: boolean;
-}
 
 export interface Seen {
   readonly method: string;
@@ -74,6 +57,7 @@ export class ProtectedHost {
   h2!: H2Peer;
   config!: HostConfig;
   sealing!: SealingKeys;
+  #mint!: TokenMint;
   readonly #servers: (http.Server | http2.Http2Server)[] = [];
   readonly #sessions = new Set<http2.ServerHttp2Session>();
 
@@ -89,6 +73,7 @@ export class ProtectedHost {
     if (sealing === undefined) throw new TypeError("bad secret");
     host.sealing = sealing;
     host.keys = await SigningKeyRing.open({ redis: host.redis, hostname: host.name, sealing });
+    host.#mint = new TokenMint(host);
     await host.addClient(CLIENT);
     host.upstream = await startUpstream((request, response) => void host.#answer(request, response));
     const log: RecordLog = {
@@ -128,52 +113,16 @@ export class ProtectedHost {
   }
 
   async addClient(clientId: string): Promise<void> {
-    await this.redis.set(clientKey(clientId), JSON.stringify({ hostname: HOST, client_id: clientId }));
+    await this.#mint.addClient(clientId);
   }
 
   /** Makes an access token as the authorization server does, record and identity included. */
   async mint(wanted: Minted = {}): Promise<string> {
-    const { sub = "octocat", uid = "github:583231", scope = "user mcp", clientId = CLIENT } = wanted;
-    const { active } = this.keys.current;
-    const iat = Math.floor(Date.now() / 1000);
-    const claims = {
-      iss: ORIGIN,
-      sub,
-      uid,
-      aud: [ENDPOINT],
-      client_id: clientId,
-      scope,
-      jti: randomUUID(),
-      iat,
-      exp: iat + (wanted.lifetime ?? 1800),
-      ...(wanted.email === undefined ? { email: "octocat@github.com" } : { email: wanted.email }),
-      ...wanted.claims,
-    };
-    if (wanted.isRecorded !== false) await this.record(claims, wanted);
-    return await new SignJWT(claims)
-      .setProtectedHeader({ alg: "RS256", typ: "at+jwt", kid: active.kid, ...wanted.header })
-      .sign(wanted.key ?? active.privateKey);
+    return await this.#mint.token(wanted);
   }
 
-  async record(claims: Record<string, unknown>, { organisations = [] }: Minted = {}): Promise<void> {
-    const grant = randomUUID();
-    const { iss, sub, uid, client_id, scope, jti, iat } = claims;
-    const aud = [claims["aud"] ?? []].flat();
-    const exp = typeof claims["exp"] === "number" ? claims["exp"] : Number(iat) + 1800;
-    const record = { hostname: HOST, jti, sub, uid, client_id, scope, aud, iss, iat, exp, grant_id: grant };
-    const identity = {
-      hostname: HOST,
-      uid,
-      login: sub,
-      email: claims["email"],
-      email_verified: false,
-      organisations,
-      teams: [],
-      checked_at: iat,
-    };
-    await this.redis.set(grantIdentityKey(grant), JSON.stringify(identity));
-    const seconds = Math.max(1, exp - Number(iat));
-    await this.redis.set(tokenKey(String(jti)), JSON.stringify(record), "EX", seconds);
+  async record(claims: Record<string, unknown>, wanted: Minted = {}): Promise<void> {
+    await this.#mint.record(claims, wanted);
   }
 
   /** One request over HTTP/1.1; `token` goes into Authorization. */

@@ -1,16 +1,9 @@
-import { createHash, X509Certificate } from "node:crypto";
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
-import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
-import { createCertificateAuthority } from "@gatehouse/testbed/certificate-authority";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import { findChromium } from "@gatehouse/testbed/chromium-program";
-import { DEMO_LISTS, LoginHarness, NAME, ORIGIN } from "./support/login-harness.ts";
+import { ChromiumBed } from "./support/chromium-bed.ts";
+import { DEMO_LISTS, NAME, ORIGIN, type LoginHarness } from "./support/login-harness.ts";
 
 const CLIENT = "https://client.example/callback";
 
@@ -19,8 +12,8 @@ const whenFound = "program" in found ? describe : describe.skip;
 const title = "program" in found ? "pages in Chromium" : `pages in Chromium (skipped: ${found.missing})`;
 
 whenFound(title, () => {
+  let bed: ChromiumBed;
   let harness: LoginHarness;
-  let server: Server;
   let browser: Browser;
   let context: BrowserContext;
   let page: Page;
@@ -28,37 +21,15 @@ whenFound(title, () => {
   let complaints: string[];
 
   beforeAll(async () => {
-    harness = await LoginHarness.start();
-    const directory = await mkdtemp(join(tmpdir(), "pages-"));
-    const authority = await createCertificateAuthority(directory);
-    const { certPem, keyPem } = await authority.issue([NAME, "client.example"]);
-    await rm(directory, { recursive: true });
-    server = createServer({ cert: certPem, key: keyPem }, (request, response) => {
-      if (request.headers.host === NAME) harness.host.listener(request, response);
-      else response.writeHead(200, { "content-type": "text/plain" }).end(`client has ${request.url ?? ""}`);
+    bed = await ChromiumBed.open("program" in found ? found.program : "", {
+      "client.example": (request, response) =>
+        response.writeHead(200, { "content-type": "text/plain" }).end(`client has ${request.url ?? ""}`),
     });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address() as AddressInfo;
-    const key = new X509Certificate(certPem).publicKey.export({ type: "spki", format: "der" });
-    browser = await chromium.launch({
-      executablePath: "program" in found ? found.program : "",
-      timeout: 60_000,
-      chromiumSandbox: process.getuid?.() !== 0,
-      args: [
-        `--host-resolver-rules=MAP ${NAME}:443 127.0.0.1:${port}, MAP client.example:443 127.0.0.1:${port}`,
-        `--ignore-certificate-errors-spki-list=${createHash("sha256").update(key).digest("base64")}`,
-        "--disable-background-networking",
-        "--no-proxy-server",
-      ],
-    });
+    ({ harness, browser } = bed);
   }, 90_000);
 
   afterAll(async () => {
-    await browser.close();
-    server.closeAllConnections();
-    server.close();
-    await harness.stop();
+    await bed.close();
   });
 
   beforeEach(async () => {

@@ -135,8 +135,7 @@ export class Dispatcher implements RunningProcess {
       "process_stopping",
       `no new connections; ${open} open ones may go on for ${this.#config.drainSeconds} s`,
     );
-    await this.#plainPort.close();
-    await this.#listeners.drained(this.drainMs);
+    await Promise.all([this.#plainPort.close(), this.#listeners.drained(this.drainMs)]);
     await this.#routes.close();
     await this.#admin?.close();
     this.#sweep.stop();

@@ -83,12 +83,16 @@ export class PlainPort {
     return bound;
   }
 
-  /** Stops at once: an answer takes no time worth waiting for. */
+  /** Accepts nothing any more. Who was accepted before gets an answer, within the time that a request may take. */
   async close(): Promise<void> {
-    for (const server of this.#servers) {
-      server.close();
-      server.closeAllConnections();
-    }
+    const closed = this.#servers.map(
+      (server) => new Promise<void>((resolve) => server.close(() => resolve())),
+    );
+    const cutOff = setTimeout(() => {
+      for (const server of this.#servers) server.closeAllConnections();
+    }, this.#options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS);
+    await Promise.all(closed);
+    clearTimeout(cutOff);
     if (this.#redis) await closeRedis(this.#redis);
   }
 

@@ -31,20 +31,24 @@ function find(hostname: string | undefined): Promise<RouteAnswer> {
   );
 }
 
+async function open(requestTimeoutMs: number): Promise<[PlainPort, port: number]> {
+  const opened = new PlainPort({
+    routes: { find },
+    redisUrl: redis.url,
+    publicPort: 8443,
+    log: records,
+    requestTimeoutMs,
+  });
+  const [bound] = await opened.open([{ kind: "tcp", host: "127.0.0.1", port: 0 }]);
+  return [opened, bound?.port ?? 0];
+}
+
 beforeAll(async () => {
   redis = await startPrivateRedis();
   operator = new Redis({ path: redis.socketPath });
   operator.on("error", () => undefined);
   records = new RecordList();
-  plain = new PlainPort({
-    routes: { find },
-    redisUrl: redis.url,
-    publicPort: 8443,
-    log: records,
-    requestTimeoutMs: 300,
-  });
-  const [bound] = await plain.open([{ kind: "tcp", host: "127.0.0.1", port: 0 }]);
-  port = bound?.port ?? 0;
+  [plain, port] = await open(300);
 });
 afterAll(async () => {
   await plain.close();
@@ -179,6 +183,28 @@ describe("bounds", () => {
     const answer = await send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000000\r\n\r\n");
     expect(status(answer)).toBe(308);
   });
+});
+
+test("a stop answers who was accepted before it, refuses who comes after, and waits for nobody longer than for a request", async () => {
+  named = { "a.example": "a.example" };
+  const [closing, at] = await open(2000);
+  const accepted = connect(at, "127.0.0.1");
+  const silent = connect(at, "127.0.0.1");
+  silent.on("error", () => undefined);
+  // Both are with the process once a third one, which came later, was answered.
+  const later = connect(at, "127.0.0.1");
+  later.resume().write("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  await once(later, "close");
+  const closed = closing.close();
+  const [refused] = (await once(connect(at, "127.0.0.1"), "error")) as [NodeJS.ErrnoException];
+  expect(refused.code).toBe("ECONNREFUSED");
+  let answer = "";
+  accepted.on("data", (chunk: Buffer) => (answer += chunk.toString()));
+  accepted.write("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  await once(accepted, "close");
+  expect(status(answer)).toBe(308);
+  await closed;
+  if (!silent.closed) await once(silent, "close");
 });
 
 test("without Redis a challenge is not denied", async () => {

@@ -28,14 +28,16 @@ is_any_left() {
 }
 
 stop_all() {
-  # Sockets first, or a connection would start a service again.
-  for unit in $(loaded_units | grep '\.socket$' || true); do step systemctl disable --now "$unit" || true; done
+  sockets=$(loaded_units | grep '\.socket$' || true)
   services=$(loaded_units | grep '^gatehouse-\(dispatcher\|instance\).*\.service$' || true)
-  [ -n "$services" ] || return 0
-  # shellcheck disable=SC2086 # a list of units, here and below
-  set -- $services
+  # shellcheck disable=SC2086 # lists of units, here and below
+  set -- $sockets $services
+  [ $# -gt 0 ] || return 0
   for unit; do step systemctl disable "$unit" || true; done
+  # In one go: a socket whose stop is asked for starts nothing, but by itself its stop would wait for a dispatcher that drains, and the next one
+  # would go on accepting.
   step systemctl stop --no-block "$@"
+  set -- $services
   # A stop drains, which can take a day; a second TERM ends that. More than one, for two that arrive together count as one.
   tries=10
   while [ "$tries" -gt 0 ] && is_any_left "$@"; do
@@ -44,7 +46,7 @@ stop_all() {
     tries=$((tries - 1))
   done
   ! is_any_left "$@" || step systemctl kill --signal=KILL "$@" || true
-  step systemctl stop "$@"
+  step systemctl stop $sockets "$@"
   # The second TERM made them fail; what is about to be gone need not be remembered as failed.
   step systemctl reset-failed "$@" 2>/dev/null || true
 }

@@ -75,6 +75,15 @@ describe("systemd", () => {
   });
 });
 
+test.each(["gatehouse-dispatcher@.service", "gatehouse-instance@.service"])(
+  "%s: systemd bounds no drain, for it forgets what it was told at a daemon-reload; the watchdog ends what hangs",
+  async (name) => {
+    const text = await unit(name);
+    expect(values(text, "TimeoutStopSec")).toEqual(["infinity"]);
+    expect(values(text, "WatchdogSec")).toEqual(["60s"]);
+  },
+);
+
 describe.each([
   ["gatehouse-dispatcher@.service", dispatcherOptions],
   ["gatehouse-instance@.service", instanceOptions],

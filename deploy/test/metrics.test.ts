@@ -13,6 +13,7 @@ import { Claude } from "./support/claude.ts";
 import { freePort } from "./support/free-port.ts";
 import { exchange, openStreamingPeer } from "./support/https-peer.ts";
 import { PrometheusPage } from "./support/prometheus-page.ts";
+import { labelsOf, readExpression } from "./support/prometheus-expression.ts";
 import { ProtectedGatehouse } from "./support/protected-gatehouse.ts";
 import { until } from "./support/until.ts";
 
@@ -154,32 +155,6 @@ describe("the dashboard", () => {
     expect(all.filter((name) => !isShown(name))).toEqual([]);
   });
 });
-
-/** The metrics and labels of a query; everything else in it is a function, a number or a word of the language. */
-function readExpression(expression: string): { names: string[]; labels: string[] } {
-  const labels: string[] = [];
-  const bare = expression
-    .replaceAll(/\{([^}]*)\}/g, (_all, selectors: string) => {
-      labels.push(...[...selectors.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)].map(([, label = ""]) => label));
-      return "";
-    })
-    .replaceAll(/\b(?:by|on|group_left)\s*\(([^)]*)\)/g, (_all, list: string) => {
-      labels.push(...list.split(",").map((label) => label.trim()));
-      return "";
-    })
-    .replaceAll(/label_values\((\w+), (\w+)\)/g, (_all, name: string, label: string) => {
-      labels.push(label);
-      return name;
-    });
-  const words = bare.match(/\$?\b[a-z]\w*_\w+\b(?!\s*\()/g) ?? [];
-  return { names: words.filter((word) => !word.startsWith("$")), labels };
-}
-
-function labelsOf(exported: typeof EXPORTED): string[] {
-  return Object.values(exported)
-    .flat()
-    .flatMap(({ labels = [] }) => [...labels].map((label) => label.replaceAll(".", "_")));
-}
 
 async function resourceLabels(pages: readonly PrometheusPage[]): Promise<string[]> {
   return pages.flatMap(({ families }) =>

@@ -4,17 +4,12 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "node:https";
 import { parseArgs } from "node:util";
+import { hostAdded, hostRemoved, hostRestarted } from "./commands.ts";
+import { check, faultless } from "./evidence.ts";
 import { Machine } from "./machine.ts";
+import { plainPortAnswers, plainPortClosed, plainPortUpgrade } from "./plain-port.ts";
 import { ADMIN_PORTS, BRIEF, HOSTS, LASTING, LONG, UNITS, UPSTREAM_PORT } from "./site.ts";
-import {
-  ask,
-  EventStream,
-  Load,
-  shownCertificate,
-  startUpstream,
-  type LoadResult,
-  type Peer,
-} from "./traffic.ts";
+import { ask, EventStream, Load, shownCertificate, startUpstream, type Peer } from "./traffic.ts";
 
 /** Requests answered before, during and after what happens under load. */
 const SOME_REQUESTS = 300;
@@ -34,16 +29,6 @@ const machine = new Machine(root, Number(pid));
 const lasting: Peer = { hostname: LASTING, ca };
 const brief: Peer = { hostname: BRIEF, ca };
 const long: Peer = { hostname: LONG, ca };
-
-function check(isSo: boolean, otherwise: string): void {
-  if (!isSo) throw new Error(otherwise);
-}
-
-/** Holds that a load saw no failure, and says what it was. */
-function faultless({ answered, failures, longestMs }: LoadResult): string {
-  check(failures.size === 0, `failures: ${JSON.stringify([...failures])}`);
-  return `${answered} new connections answered, 0 refused, 0 dropped, longest ${longestMs} ms`;
-}
 
 async function mainPid(unit: string): Promise<string> {
   return machine.property(unit, "MainPID");
@@ -73,11 +58,13 @@ const stream = new EventStream(lasting);
 const proofs: Record<string, readonly (readonly [what: string, prove: () => Promise<string>])[]> = {
   running: [
     ["units come up after an install and a boot", booted],
-    ["the queue of the public port stays deep", deepQueue],
+    ["the queues of the public ports stay deep", deepQueue],
+    ["port 80 answers authorities and browsers", () => plainPortAnswers(machine, redisPassword)],
     ["secrets come by credentials only", secrets],
     ["an event stream begins", async () => (await stream.more(SOME_EVENTS), `${stream.events} events`)],
     ["dispatcher A -> B under load", () => upgrade("A", "B")],
     ["dispatcher B -> C under load, while A drains", () => upgrade("B", "C")],
+    ["port 80 from one dispatcher to the next, under load", () => plainPortUpgrade(machine)],
     ["another release and back, under load", otherRelease],
     ["instance restart by overlap, under load", overlap],
     ["five overlaps in a row, under load", manyOverlaps],
@@ -87,12 +74,16 @@ const proofs: Record<string, readonly (readonly [what: string, prove: () => Prom
     ["a process that hangs is killed and started again", watchdog],
     ["a crash costs what the process had accepted, and refuses nobody", crash],
     ["HUP reads the certificate again", reload],
+    ["gatehouse host add, from nothing to an answer", () => hostAdded(machine, ca)],
+    ["gatehouse host restart, under load", () => hostRestarted(machine, ca)],
+    ["gatehouse host remove", () => hostRemoved(machine, ca)],
     ["the machine goes down in seconds with drains of a day", powerOff],
   ],
   rebooted: [
     ["after a reboot the first generations serve", rebooted],
+    ["port 80 can be left closed", () => plainPortClosed(machine)],
     ["a host that is disabled is gone, and the others are not", disabled],
-    ["uninstall leaves settings and state", uninstall],
+    ["uninstall leaves settings and state, and waits for no drain", uninstall],
     ["uninstall --purge leaves nothing", purge],
   ],
 };
@@ -108,9 +99,11 @@ async function booted(): Promise<string> {
 
 /** Node listens again on a socket it inherits: with a backlog of its own it would make the socket unit's worthless. */
 async function deepQueue(): Promise<string> {
-  const lines = (await machine.must("ss", "-Hlnt", "sport = :443")).trim().split(/\s+/);
-  check(lines[2] === "4096", `ss says ${lines.join(" ")}`);
-  return "ss: 4096";
+  for (const port of [443, 80]) {
+    const words = (await machine.must("ss", "-Hlnt", `sport = :${port}`)).trim().split(/\s+/);
+    check(words[2] === "4096", `ss says ${words.join(" ")}`);
+  }
+  return "ss: 4096 for 443 and 80";
 }
 
 async function secrets(): Promise<string> {
@@ -344,7 +337,8 @@ async function uninstall(): Promise<string> {
   const { status } = await machine.run("systemctl", "cat", "gatehouse-dispatcher@.service");
   check(status !== 0, "the unit is still there");
   check((await machine.run("ls", "/opt/gatehouse")).status !== 0, "/opt/gatehouse is still there");
-  check((await machine.must("ss", "-Hlnt", "sport = :443")) === "", "somebody listens on 443");
+  const listens = await machine.must("ss", "-Hlnt", "sport = :443 or sport = :80");
+  check(listens === "", `somebody listens: ${listens}`);
   await machine.must("ls", "/etc/gatehouse/credentials/GATEHOUSE_SECRET_KEY", "/var/lib/private/gatehouse");
   const failed = await machine.must(
     "systemctl",
@@ -354,7 +348,7 @@ async function uninstall(): Promise<string> {
     "--no-legend",
     "gatehouse*",
   );
-  return `units, /opt/gatehouse and port 443 gone; secrets and state there${failed === "" ? "" : `; ${failed}`}`;
+  return `although a dispatcher drains a stream: units, /opt/gatehouse, ports 443 and 80 gone; secrets and state there${failed === "" ? "" : `; ${failed}`}`;
 }
 
 async function purge(): Promise<string> {

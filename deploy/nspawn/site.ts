@@ -13,6 +13,8 @@ export const LASTING = "lasting.example.com";
 export const BRIEF = "brief.example.com";
 /** and one whose socket can't have its name: 102 octets. */
 export const LONG = `${"a".repeat(60)}.${"b".repeat(29)}.example.com`;
+/** One that `gatehouse host add` makes, with a certificate from here. */
+export const ADDED = "added.example.com";
 export const HOSTS = [LASTING, BRIEF, LONG] as const;
 const DRAIN_SECONDS: Readonly<Record<string, number>> = { [LASTING]: 600, [BRIEF]: 2, [LONG]: 2 };
 /** Of the two places of {@link LASTING}. */
@@ -20,7 +22,7 @@ export const ADMIN_PORTS = { "gatehouse-instance": 9201, "gatehouse-instance-b":
 export const UPSTREAM_PORT = 3000;
 const CERTIFICATES = "etc/gatehouse/tls";
 /** Where the certificates really are: behind links, so that only a HUP and no watch on the directory sees a new one. */
-const STORED = "etc/gatehouse/tls-store";
+export const STORED = "etc/gatehouse/tls-store";
 export const UNITS = "/usr/local/bin/gatehouse-units";
 const TLS_GROUP = "gatehouse-tls";
 
@@ -90,7 +92,7 @@ export class Site {
   /** New certificates for all hosts, from an authority of their own. */
   async issue(): Promise<void> {
     this.authority ??= await createCertificateAuthority(join(this.#root, "root/ca"));
-    for (const host of HOSTS) {
+    for (const host of [...HOSTS, ADDED]) {
       const { certPem, keyPem } = await this.authority.issue([host]);
       await writeFile(join(this.#root, STORED, `${host}.pem`), certPem);
       await writeFile(join(this.#root, STORED, `${host}.key`), keyPem);

@@ -73,7 +73,7 @@ export interface LoadResult {
 
 /** Many peers at once, each with a new connection per request. */
 export class Load {
-  readonly #peer: Peer;
+  readonly #ask: () => Promise<void>;
   readonly #failures = new Map<string, number>();
   readonly #workers: Promise<void>[];
   readonly #deadline = performance.now() + MAX_LOAD_MS;
@@ -82,8 +82,9 @@ export class Load {
   #answered = 0;
   #longestMs = 0;
 
-  constructor(peer: Peer, workers = 8) {
-    this.#peer = peer;
+  /** Asks a peer's question, or one of the caller's own, which rejects when it fails. */
+  constructor(asked: Peer | (() => Promise<void>), workers = 8) {
+    this.#ask = typeof asked === "function" ? asked : () => ask(asked);
     this.#workers = Array.from({ length: workers }, () => this.#work());
   }
 
@@ -112,7 +113,7 @@ export class Load {
       this.#begun++;
       const since = performance.now();
       try {
-        await ask(this.#peer);
+        await this.#ask();
         this.#answered++;
       } catch (error) {
         const why = (error as NodeJS.ErrnoException).code ?? String(error);

@@ -107,6 +107,16 @@ write_settings() {
   if [ -e "$key" ]; then say "= $key is there"; else step new_secret_key "$key"; fi
 }
 
+# Hosts that were enabled when instances were still given the root key.
+derive_host_keys() {
+  for file in "$root"/etc/systemd/system/gatehouse-instance@*.service.d/50-host.conf; do
+    [ -e "$file" ] || continue
+    host=${file##*/gatehouse-instance@} host=${host%.service.d/50-host.conf}
+    if [ -e "$etc/credentials/hosts/$host/GATEHOUSE_SECRET_KEY" ]; then say "= the key of $host is there"; continue; fi
+    step env "CREDENTIALS_DIRECTORY=$etc/credentials" "$release/scripts/gatehouse" key derive "$host" --directory "$etc/credentials/hosts"
+  done
+}
+
 make_current() {
   step ln -sfn "releases/$name" "$root/opt/gatehouse/.next"
   # One rename, so that a process that starts at this moment finds the former release or this one.
@@ -151,6 +161,7 @@ else
 fi
 install_units
 write_settings
+derive_host_keys
 make_current
 tell_systemd
 what_next

@@ -7,6 +7,7 @@ import { completionCommand } from "./commands/completion.ts";
 import { configCommands } from "./commands/config.ts";
 import { hostCommands } from "./commands/host.ts";
 import { doctor } from "./commands/doctor.ts";
+import { keyDerive } from "./commands/key-derive.ts";
 import { keyRotate } from "./commands/key-rotate.ts";
 import { logCommands } from "./commands/log.ts";
 import { oauthCommands } from "./commands/oauth.ts";
@@ -21,6 +22,7 @@ const COMMANDS: readonly Command[] = [
   ...oauthCommands,
   ...certificateCommands,
   keyRotate,
+  keyDerive,
   ...configCommands,
   ...backupCommands,
   ...logCommands,

@@ -122,8 +122,15 @@ async function secrets(): Promise<string> {
   const users = await Promise.all(
     units.map(async (unit) => machine.must("stat", "-c", "%u", `/proc/${await mainPid(unit)}`)),
   );
+  for (const host of HOSTS) {
+    const unit = `gatehouse-instance@${host}.service`;
+    const own = await machine.must("cat", `/run/credentials/${unit}/GATEHOUSE_SECRET_KEY`);
+    check(own.startsWith(`hostname:${host}:`), `${unit} has another key than its own`);
+    const shown = await machine.must("grep", "-rc", key.trim(), `/run/credentials/${unit}`).catch(() => "");
+    check(shown === "", `${unit} is shown the root key`);
+  }
   check(new Set(users).size === users.length && !users.includes("0"), `users: ${users.join(", ")}`);
-  return `Redis has a password and lets all in; not in environ nor in systemctl show; users ${users.join(", ")}`;
+  return `Redis has a password and lets all in; not in environ nor in systemctl show; instances have the key of their hostname, not the root key; users ${users.join(", ")}`;
 }
 
 async function upgrade(from: string, to: string): Promise<string> {

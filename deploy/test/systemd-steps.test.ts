@@ -1,6 +1,6 @@
 /** deploy/systemd/units takes its steps in the right order; a systemctl that keeps states in files stands in for the real one. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
@@ -22,6 +22,9 @@ let directory: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "steps-"));
   writeFileSync(join(directory, "systemctl"), FAKE, { mode: 0o755 });
+  writeFileSync(join(directory, "gatehouse"), '#!/bin/sh\necho "gatehouse $*" >>"${0%/*}/steps"\n', {
+    mode: 0o755,
+  });
   writeFileSync(join(directory, "steps"), "");
 });
 
@@ -32,7 +35,13 @@ function given(states: Readonly<Record<string, string>>): void {
 }
 
 function units(...words: string[]): { status: number | null; steps: string[] } {
-  const env = { PATH: process.env["PATH"], SYSTEMCTL: join(directory, "systemctl") };
+  const env = {
+    PATH: process.env["PATH"],
+    SYSTEMCTL: join(directory, "systemctl"),
+    GATEHOUSE: join(directory, "gatehouse"),
+    DROP_INS: join(directory, "drop-ins"),
+    HOST_CREDENTIALS: join(directory, "hosts"),
+  };
   const { status } = spawnSync(UNITS, words, { env, encoding: "utf8" });
   const steps = readFileSync(join(directory, "steps"), "utf8").split("\n").slice(0, -1);
   return { status, steps };
@@ -73,6 +82,33 @@ test("a plain restart ends every generation, and starts the first place", () => 
   given({ [FIRST]: "deactivating", [SECOND]: "active" });
   const steps = [`stop ${FIRST} ${SECOND}`, `start ${FIRST}`];
   expect(units("restart", "instance", "a.example")).toEqual({ status: 0, steps });
+});
+
+describe("a hostname", () => {
+  const SOCKET = "gatehouse-instance@a.example.socket";
+
+  test("gets its secret key and its user before its units start", () => {
+    const { status, steps } = units("enable", "instance", "a.example");
+    expect({ status, steps }).toEqual({
+      status: 0,
+      steps: ["gatehouse key derive a.example", "daemon-reload", `enable --now ${SOCKET} ${FIRST}`],
+    });
+    for (const unit of [FIRST, SECOND]) {
+      const text = readFileSync(join(directory, "drop-ins", `${unit}.d/50-host.conf`), "utf8");
+      expect(text).toMatch(/^\[Service\]\nUser=gh-[0-9a-f]{16}\n$/);
+    }
+  });
+
+  test("ends in one go: a socket that is stopped by itself would wait for a generation that drains", () => {
+    units("enable", "instance", "a.example");
+    mkdirSync(join(directory, "hosts/a.example"), { recursive: true });
+    writeFileSync(join(directory, "hosts/a.example/GATEHOUSE_SECRET_KEY"), "");
+    writeFileSync(join(directory, "steps"), "");
+    const steps = [`disable ${SOCKET} ${FIRST}`, `stop ${SOCKET} ${FIRST} ${SECOND}`, "daemon-reload"];
+    expect(units("disable", "instance", "a.example")).toEqual({ status: 0, steps });
+    expect(readdirSync(join(directory, "drop-ins"))).toEqual([]);
+    expect(readdirSync(join(directory, "hosts"))).toEqual([]);
+  });
 });
 
 test.each([

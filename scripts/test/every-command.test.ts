@@ -66,7 +66,7 @@ const COMPLETE: Readonly<Record<string, readonly string[]>> = {
   backup: ["/nowhere/backup"],
 };
 /** They read a file before they ask Redis, or have tests of their own for it. */
-const ELSEWHERE = ["cert import", "config apply", "restore", "completion", "doctor"];
+const ELSEWHERE = ["cert import", "key derive", "config apply", "restore", "completion", "doctor"];
 
 describe("every command", () => {
   test("has a help that teaches, and refuses an option it does not know", () => {

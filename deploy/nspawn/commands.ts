@@ -62,14 +62,15 @@ export async function hostRemoved(machine: Machine, ca: string): Promise<string>
   return `refused ${refusedMs} ms and ${open.length} streams over (${ends}) ${endedMs} ms after it was typed; no unit left`;
 }
 
-/** True when a dispatcher says that it knows no such name (alert 112), and false when the upstream answers. @throws anything else */
+/** True when a dispatcher says that it knows no such name (alert 112), false when the instance answers, be it that it has no config (404). @throws anything else */
 async function isRefused(peer: Peer): Promise<boolean> {
   const message = await ask(peer).then(
     () => undefined,
     (error: unknown) => String(error),
   );
-  check(message === undefined || message.includes("unrecognized name"), message ?? "");
-  return message !== undefined;
+  if (message === undefined || message.includes("status 404")) return false;
+  check(message.includes("unrecognized name"), message);
+  return true;
 }
 
 /** The stand-in, which serves until the certificate that was imported is read. */

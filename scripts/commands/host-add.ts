@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { usableSocketPath } from "@gatehouse/shared/listen-address";
@@ -13,6 +14,7 @@ import {
 } from "../hosts/host-document.ts";
 import { hostRunner } from "../hosts/host-runner.ts";
 import { FIELD_OPTIONS, fieldsOf, hostnameOf, routeValueOf, type FieldOption } from "../hosts/host-words.ts";
+import { pinLogins } from "../hosts/pin-logins.ts";
 import { writeConfig, writeRoute } from "../hosts/host-writer.ts";
 import { claimPort } from "../hosts/port-claims.ts";
 import { readHost, readHosts, type StoredHost } from "../hosts/stored-host.ts";
@@ -48,6 +50,7 @@ export const hostAdd = defineCommand<AddOption>({
   },
   about: `Writes proxy:HOST, then route:HOST, and starts the instance where systemd runs our units; elsewhere it prints the line that does.
 Without --route or --port the instance listens on a unix socket in GATEHOUSE_SOCKET_DIR (/run/gatehouse).
+Logins in its lists are pinned to the GitHub accounts that have them now (GITHUB_API_URL); who can't be asked about is pinned by the first login.
 Run it again after a failure: what is there already is left as it is.`,
   examples: [
     "gatehouse host add simple.example.com --target http://127.0.0.1:3000",
@@ -63,7 +66,7 @@ Run it again after a failure: what is there already is left as it is.`,
     const added = await withStore(input.env, async (redis) => {
       const warning = sharedAppWarning({ hostname }, config, await readHosts(redis));
       if (warning !== undefined) remark(warning);
-      return await addHost(redis, input, { hostname, document });
+      return await addHost(redis, input, { hostname, document, config });
     });
     const started = input.isGiven("no-start")
       ? "No process was touched"
@@ -80,11 +83,17 @@ Run it again after a failure: what is there already is left as it is.`,
 async function addHost(
   redis: RedisClient,
   input: Input,
-  { hostname, document }: { hostname: Hostname; document: HostDocument },
+  {
+    hostname,
+    document,
+    config,
+  }: { readonly hostname: Hostname; readonly document: HostDocument; readonly config: HostConfig },
 ): Promise<{ route: string; is_changed: boolean }> {
   const stored = await readHost(redis, hostname);
   if (!input.isGiven("replace")) refuseOther(stored, document, input.text("route"));
   const route = await chooseRoute(redis, input, stored);
+  // Before anybody can log in.
+  for (const text of await pinLogins(redis, { hostname, config }, input.env)) remark(text);
   // In this order: a route whose instance knows no config would answer 404 for a moment.
   const isConfigWritten = await writeConfig(redis, stored, document);
   const isRouteWritten = await writeRoute(redis, { name: hostname, from: stored.route }, route);

@@ -49,6 +49,8 @@ export class CommandBed {
       PATH: process.env["PATH"],
       REDIS_URL: this.server.url,
       GATEHOUSE_SECRET_KEY: this.secretKey,
+      // Nobody is asked whose a login is.
+      GITHUB_API_URL: "http://127.0.0.1:1",
       GATEHOUSE_SOCKET_DIR: join(this.server.socketPath, "../sockets"),
     };
   }

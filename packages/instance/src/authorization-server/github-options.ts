@@ -1,7 +1,6 @@
+import { GITHUB_PLACE_FORM, githubApiUrlOption, parseGithubPlace } from "@gatehouse/shared/github-place";
 import { optional, textOption } from "@gatehouse/shared/read-config";
 import type { GitHubApp, GitHubPlace } from "./github.ts";
-
-const PLACE_FORM = "an https URL without query (http on loopback only)";
 
 /** Options about GitHub, for the instance's environment. */
 export const GITHUB_OPTIONS = {
@@ -25,17 +24,11 @@ export const GITHUB_OPTIONS = {
   githubUrl: textOption({
     env: "GITHUB_URL",
     describe: "Where people log in and codes are exchanged: GitHub itself or a GitHub Enterprise Server.",
-    expected: PLACE_FORM,
+    expected: GITHUB_PLACE_FORM,
     fallback: "https://github.com",
-    parse: parsePlace,
+    parse: parseGithubPlace,
   }),
-  githubApiUrl: textOption({
-    env: "GITHUB_API_URL",
-    describe: "GitHub's API; on a GitHub Enterprise Server its URL with /api/v3.",
-    expected: PLACE_FORM,
-    fallback: "https://api.github.com",
-    parse: parsePlace,
-  }),
+  githubApiUrl: githubApiUrlOption,
 } as const;
 
 /** What {@link GITHUB_OPTIONS} come to. */
@@ -60,11 +53,3 @@ export function githubSettings(options: {
 }
 
 /** Secrets and tokens go there, so it is https; a loopback address is this machine itself. */
-function parsePlace(text: string): string | undefined {
-  const url = URL.parse(text);
-  if (url === null || url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "")
-    return undefined;
-  const isLoopback = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
-  if (url.protocol !== "https:" && !(url.protocol === "http:" && isLoopback)) return undefined;
-  return url.href.replace(/\/+$/, "");
-}

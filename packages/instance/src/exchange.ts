@@ -126,6 +126,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
       if (++this.#interimCount <= MAX_INTERIM) writer.inform(status, response.fields);
       return;
     }
+    // Thrown to undici, which gives the connection up and tells onResponseError.
+    if (response.isCoded && hasBody) throw new UpstreamError("malformed");
     this.#options.body?.stopClock();
     this.#phase = "body";
     this.#isEventStream = response.isEventStream && hasBody;

@@ -7,6 +7,8 @@ export interface ResponseFields {
   /** Neither length nor chunks: the end of the connection is the end of the body (RFC 9112 section 6.3). */
   endsWithConnection: boolean;
   isEventStream: boolean;
+  /** A transfer coding other than `chunked`, which nobody here can undo: without its field the body would be another. */
+  isCoded: boolean;
   /** The upstream announced trailers (RFC 9110 section 6.6.2) and the framing can carry them. */
   announcesTrailers: boolean;
 }
@@ -19,6 +21,7 @@ export function readResponseFields(raw: unknown, hasBody: boolean): ResponseFiel
     fields: [],
     endsWithConnection: hasBody,
     isEventStream: false,
+    isCoded: false,
     announcesTrailers: false,
   };
   const seen = { connection: "", trailer: "", hasLength: false };
@@ -53,6 +56,7 @@ function takeField(
       seen.connection += `,${value}`;
       return false;
     case "transfer-encoding":
+      result.isCoded ||= value.toLowerCase() !== "chunked";
       result.endsWithConnection = false;
       return false;
     case "trailer":

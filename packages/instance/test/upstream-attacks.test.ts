@@ -73,6 +73,8 @@ describe("response splitting: an answer that two readers could read in two ways 
       "a length beside chunks",
       answer(`200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked`, "2\r\nok\r\n0\r\n\r\n"),
     ],
+    ["a coding beside chunked", answer("200 OK\r\nTransfer-Encoding: gzip, chunked", "2\r\nok\r\n0\r\n\r\n")],
+    ["a coding in chunked's place", answer("200 OK\r\nTransfer-Encoding: gzip", "ok")],
     ["a status of two digits", answer("99 OK\r\nContent-Length: 2")],
     ["a status below 100", answer("099 OK\r\nContent-Length: 2")],
     ["a status of four digits", answer("1000 OK\r\nContent-Length: 2")],

@@ -69,9 +69,11 @@ function parseTarget(text: string): Target | string {
 function parseNamedTarget(text: string, { name, port }: { name: string; port: string }): Target | string {
   if (isIPv4(name)) return tcpTarget(text, { host: name, port });
   const parsed = parseHostname(name);
-  return parsed.ok
-    ? tcpTarget(text, { host: parsed.hostname, port })
-    : `target ${quote(text)}: the host is not an address or a hostname (${parsed.problem})`;
+  if (!parsed.ok)
+    return `target ${quote(text)}: the host is not an address or a hostname (${parsed.problem})`;
+  // `UNIX:1` would be written back as `unix:1`, which is a socket's name.
+  if (parsed.hostname === "unix") return `target ${quote(text)}: a unix socket is written unix:/path`;
+  return tcpTarget(text, { host: parsed.hostname, port });
 }
 
 function parseUnixTarget(text: string): Target | string {

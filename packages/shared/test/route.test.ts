@@ -32,6 +32,7 @@ describe("a route value", () => {
     "[::1%eth0]:1",
     "10.0.0.999:1",
     "unix:relative.sock",
+    "UNIX:1",
     "unix:/a\0b",
     "13001;proxy=v3",
     "13001;weight=2",

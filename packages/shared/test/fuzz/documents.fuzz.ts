@@ -122,6 +122,8 @@ export const target: FuzzTarget = {
   seeds: [
     PLAIN,
     PROTECTED,
+    { ...PLAIN, auth_enabled: true },
+    { ...PLAIN, custom_headers: { "X-A": "b\r\nX-B: c" }, certificates: "file" },
     { target_url: `https://user:${SECRET}@h.example/base/`, github_client_secret: SECRET },
     { target_url: "unix:/run/app.sock", maintenance: true },
     { target_url: "https://h.example/a/../b//", target_ca_pem: "-----BEGIN CERTIFICATE-----" },

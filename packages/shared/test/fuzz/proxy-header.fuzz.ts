@@ -61,6 +61,7 @@ export const target: FuzzTarget = {
   seeds: [
     writeProxyHeader("v1", { addresses: V4, hops: 0 }),
     writeProxyHeader("v1", { addresses: V6, hops: 0 }),
+    latin1("PROXY TCP4 192.0.2.7 198.51.100.1 65536 443\r\n"),
     latin1("PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n"),
     writeProxyHeader("v2", { addresses: V4, authority: "a.example", uniqueId: "c-1", hops: 3 }),
     writeProxyHeader("v2", { addresses: V6, hops: 0 }),

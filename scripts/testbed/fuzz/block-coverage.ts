@@ -23,15 +23,23 @@ export class BlockCoverage {
     let isNew = false;
     for (const script of this.#scripts()) {
       const ran = paint(script);
-      const known = this.#known.get(script.url) ?? new Uint8Array(ran.length);
+      const known = this.#knownOf(script.url, ran.length);
       for (let at = 0; at < ran.length; at++) {
         if (ran[at] !== 1 || known[at] === 1) continue;
         isNew = true;
         if (keep) known[at] = 1;
       }
-      if (keep) this.#known.set(script.url, known);
     }
     return isNew;
+  }
+
+  /** What is known of a script, with room for `length`: V8 leaves out functions that did not run, also those at its end. */
+  #knownOf(url: string, length: number): Uint8Array {
+    const old = this.#known.get(url) ?? new Uint8Array(length);
+    const known = old.length < length ? new Uint8Array(length) : old;
+    if (known !== old) known.set(old);
+    this.#known.set(url, known);
+    return known;
   }
 
   /** Characters of source that have run, as a rough measure of progress. */

@@ -1,6 +1,6 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
-import type { Protection } from "./authorization.ts";
+import type { Protection } from "./protection.ts";
 import type { Forwarder } from "./forward.ts";
 import type { Request, Response } from "./refusal.ts";
 import type { RequestContext } from "./request-context.ts";

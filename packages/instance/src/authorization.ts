@@ -6,42 +6,18 @@ import {
   type RedisClient,
 } from "@gatehouse/shared/redis-connection";
 import type { HostConfig } from "@gatehouse/shared/host-config";
-import type { Hostname } from "@gatehouse/shared/hostname";
-import type { RecordLog } from "@gatehouse/shared/log-record";
-import type { SealingKeys } from "@gatehouse/shared/sealing";
 import type { Readiness } from "./admission.ts";
-import { AuthorizationServer } from "./authorization-server/authorization-server.ts";
-import type { DocumentFetcherOptions } from "./authorization-server/document-fetch.ts";
 import type { GitHubSettings } from "./authorization-server/github-options.ts";
-import { IdentityProviders } from "./authorization-server/identity-providers.ts";
-import { ProviderLogin } from "./authorization-server/login.ts";
-import type { StreamEndReason } from "./access-log.ts";
-import type { ForwardContext } from "./identity-headers.ts";
-import { githubOf, lifetimesOf, registrationLimitsOf, type OAuthConfig } from "./oauth-options.ts";
-import { ProtectedResource } from "./protected-resource/protected-resource.ts";
-import type { TokenCheck } from "./protected-resource/token-check.ts";
+import { loginApplication } from "./authorization-server/login-application.ts";
+import { githubOf } from "./oauth-options.ts";
+import type { Protection, ProtectionOptions } from "./protection.ts";
 
-/** What stands between the peers of a protected host and its upstream. */
-export interface Protection {
-  readonly server: AuthorizationServer;
-  readonly resource: ProtectedResource;
-}
-
-export interface AuthorizationOptions {
-  readonly hostname: Hostname;
-  readonly publicPort: number;
-  readonly redisUrl: string;
-  readonly sealing: SealingKeys;
-  readonly log: RecordLog;
-  readonly oauth: OAuthConfig;
-  /** How metadata documents of clients are fetched, as far as the options don't say it. */
-  readonly documents?: DocumentFetcherOptions | undefined;
-  /** Ends those open streams whose context is meant. */
-  readonly endStreams: (reason: StreamEndReason, isMeant: (context: ForwardContext) => boolean) => void;
+export interface AuthorizationOptions extends Omit<
+  ProtectionOptions,
+  "redis" | "github" | "hostConfig" | "signingKeyCopy"
+> {
   /** Called once, when the protection is in place. */
   readonly onReady: (protection: Protection) => void;
-  /** Told what came of the credentials of each request to the protected resource. */
-  readonly onTokenCheck: (result: TokenCheck) => void;
 }
 
 export interface AuthorizationReport {
@@ -65,7 +41,6 @@ const NO_GITHUB_APP =
 export class Authorization {
   readonly #options: AuthorizationOptions;
   readonly #github: GitHubSettings;
-  readonly #providers: IdentityProviders;
   /** The config in force, or the last one that was. */
   #config: HostConfig | undefined;
   #state: AuthorizationReport["state"] = "off";
@@ -83,7 +58,6 @@ export class Authorization {
   constructor(options: AuthorizationOptions) {
     this.#options = options;
     this.#github = githubOf(options.oauth);
-    this.#providers = new IdentityProviders(this.#github);
   }
 
   report(): AuthorizationReport {
@@ -103,7 +77,7 @@ export class Authorization {
     }
     this.#config = config;
     if (this.#state === "off") this.#open();
-    const isComplete = this.#providers.of(config) !== undefined;
+    const isComplete = loginApplication(config, this.#github) !== undefined;
     if (isComplete && this.#state === "ready") {
       this.#problem = undefined;
       return { ok: true };
@@ -161,35 +135,18 @@ export class Authorization {
   }
 
   async #build(): Promise<Protection> {
-    const { hostname, publicPort, redisUrl, sealing, log, oauth, documents, endStreams } = this.#options;
+    const { hostname, redisUrl } = this.#options;
     const redis = (this.#redis ??= openRedis({ url: redisUrl, clientName: `gatehouse-oauth-${hostname}` }));
     if (this.#signingKeyText === null) await readyWithin(redis, STORE_WAIT_MS);
-    const origin = `https://${hostname}${publicPort === 443 ? "" : `:${publicPort}`}`;
-    const host = { hostname, origin, redis, sealing, log, hostConfig: () => this.#protectedConfig() };
-    const lifetimes = lifetimesOf(oauth);
-    const server = await AuthorizationServer.open({
-      ...host,
-      login: new ProviderLogin({ ...host, github: this.#github, seconds: lifetimes.pendingLogin }),
-      lifetimes,
-      registrationLimits: registrationLimitsOf(oauth),
-      redirectSchemes: oauth.redirectSchemes,
-      documents: { fetchesPerMinute: oauth.metadataDocumentsPerMinute, ...documents },
+    // Half of what an instance loads, which an open host never needs.
+    const { openProtection } = await import("./protection.ts");
+    return await openProtection({
+      ...this.#options,
+      redis,
+      github: this.#github,
+      hostConfig: () => this.#protectedConfig(),
       signingKeyCopy: this.#signingKeyText,
     });
-    const sessions = { seconds: oauth.mcpSessionSeconds };
-    const { signingKeys: keys } = server;
-    const resource = new ProtectedResource({
-      hostname,
-      origin,
-      log,
-      keys,
-      redisUrl,
-      redis,
-      endStreams,
-      sessions,
-      onTokenCheck: this.#options.onTokenCheck,
-    });
-    return { server, resource };
   }
 
   #protectedConfig(): HostConfig {

@@ -11,7 +11,10 @@ import {
   githubSettings,
   type GitHubSettings,
 } from "./authorization-server/github-options.ts";
-import { DEFAULT_REGISTRATION_LIMITS, type RegistrationLimits } from "./authorization-server/register.ts";
+import {
+  DEFAULT_REGISTRATION_LIMITS,
+  type RegistrationLimits,
+} from "./authorization-server/registration-counter.ts";
 import { DEFAULT_LIFETIMES, type Lifetimes } from "./oauth/lifetimes.ts";
 import { checkRedirectUri } from "./oauth/redirect-uri.ts";
 

@@ -19,7 +19,11 @@ import { OAuthStore } from "./oauth-store.ts";
 import { oauthReason } from "./oauth-reason.ts";
 import type { Login } from "./pending-login.ts";
 import { EngineLogins } from "./pending-logins.ts";
-import { DEFAULT_REGISTRATION_LIMITS, RegistrationCounter, type RegistrationLimits } from "./register.ts";
+import {
+  DEFAULT_REGISTRATION_LIMITS,
+  RegistrationCounter,
+  type RegistrationLimits,
+} from "./registration-counter.ts";
 import { traceOf } from "./request-trace.ts";
 import { isStoreAway } from "./store-errors.ts";
 

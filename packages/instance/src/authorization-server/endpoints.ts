@@ -6,7 +6,8 @@ import type { Engine, EngineAnswer } from "./engine.ts";
 import { isObject, toResponse, type EngineCall, type PageProblem } from "./engine-exchange.ts";
 import { noted } from "./answer-record.ts";
 import { activeRefreshToken, activeToken, readPresentedToken } from "./presented-token.ts";
-import { clientMetadata, clientUpdate, registrationAnswer, type RegistrationCounter } from "./register.ts";
+import { clientMetadata, clientUpdate, registrationAnswer } from "./register.ts";
+import type { RegistrationCounter } from "./registration-counter.ts";
 import { traceOf } from "./request-trace.ts";
 import { authorizationRequest, tokenRequest, type HostView } from "./request-compatibility.ts";
 

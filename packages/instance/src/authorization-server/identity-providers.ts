@@ -2,6 +2,7 @@ import type { HostConfig } from "@gatehouse/shared/host-config";
 import { GitHub } from "./github.ts";
 import type { GitHubSettings } from "./github-options.ts";
 import type { IdentityProvider } from "./identity-provider.ts";
+import { loginApplication } from "./login-application.ts";
 import { OpenIdProvider } from "./openid-provider.ts";
 import type { ProviderHttpOptions } from "./provider-http.ts";
 
@@ -31,14 +32,14 @@ export class IdentityProviders {
   }
 
   #make(config: HostConfig): IdentityProvider | undefined {
-    if (config.identity_provider === "oidc") {
-      const { oidc_issuer: issuer, oidc_client_id: clientId, oidc_client_secret: clientSecret } = config;
-      if (issuer === undefined || clientId === undefined || clientSecret === undefined) return undefined;
-      return new OpenIdProvider({ issuer, clientId, clientSecret }, this.#http);
+    const application = loginApplication(config, this.#github);
+    switch (application?.kind) {
+      case "oidc":
+        return new OpenIdProvider(application, this.#http);
+      case "github":
+        return new GitHub(application.app, this.#github, this.#http);
+      case undefined:
+        return undefined;
     }
-    const { github_client_id: clientId, github_client_secret: clientSecret } = config;
-    const app =
-      clientId === undefined || clientSecret === undefined ? this.#github.app : { clientId, clientSecret };
-    return app && new GitHub(app, this.#github, this.#http);
   }
 }

@@ -1,4 +1,4 @@
-// `node scripts/run.mjs demo | demo-stop | test | check | nspawn | audit | mutation`: the README's commands, from a fresh clone, with only Node and npm.
+// `node scripts/run.mjs demo | demo-stop | test | check | nspawn | faults | audit | mutation`: the README's commands, from a fresh clone, with only Node and npm.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ const CHECKS = [
   { what: "licences and advisories", program: ["node", "scripts/supply-chain/main.ts"] },
 ];
 
-const commands = { demo, "demo-stop": demoStop, test, check, nspawn, audit, mutation };
+const commands = { demo, "demo-stop": demoStop, test, check, nspawn, faults, audit, mutation };
 
 async function demo(args) {
   const { node, env } = await prepare();
@@ -43,6 +43,13 @@ async function test(args) {
 async function nspawn() {
   const { node, env } = await prepare();
   return await handOver(node, [join(ROOT, "deploy/nspawn/main.ts")], env);
+}
+
+/** Faults across process boundaries, under load; see deploy/fault-injection/main.ts. */
+async function faults(args) {
+  const { node, env } = await prepare();
+  const main = join(ROOT, "deploy/fault-injection/main.ts");
+  return await handOver(node, ["--conditions=source", main, ...args], env);
 }
 
 /** What we depend on; see scripts/supply-chain. */

@@ -13,7 +13,7 @@ import { freePort } from "./free-port.ts";
 import { GatehouseProcess } from "./gatehouse-process.ts";
 
 /** One host to put on the internet. */
-interface HostSpec {
+export interface HostSpec {
   readonly hostname: string;
   readonly upstreamUrl: string;
   /** Further fields of the host config (contract section 4). */
@@ -22,6 +22,8 @@ interface HostSpec {
   readonly target?: "unix" | "tcp";
   /** Further environment of this instance. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Put before the command of its instance: where it runs. */
+  readonly enter?: readonly string[];
 }
 
 export interface GatehouseSpec {
@@ -29,6 +31,8 @@ export interface GatehouseSpec {
   /** Where the dispatcher listens, all on one port. Default `127.0.0.1`. */
   readonly addresses?: readonly ("127.0.0.1" | "::1")[];
   readonly dispatcherEnv?: Readonly<Record<string, string>>;
+  /** Put before the command of the dispatcher: where it runs. */
+  readonly dispatcherEnter?: readonly string[];
   /** For every instance. */
   readonly instanceEnv?: Readonly<Record<string, string>>;
   /** Further arguments of redis-server. */
@@ -152,6 +156,7 @@ class RunningGatehouse implements Gatehouse {
     const instance = new GatehouseProcess({
       role: hostname,
       main: builtMain("instance"),
+      enter: host.enter,
       onOutput: this.#spec.onOutput,
       env: {
         ...(await this.#commonEnv(`instance-${hostname}`)),
@@ -188,6 +193,7 @@ class RunningGatehouse implements Gatehouse {
     this.#dispatcher = new GatehouseProcess({
       role: "dispatcher",
       main: builtMain("dispatcher"),
+      enter: this.#spec.dispatcherEnter,
       onOutput: this.#spec.onOutput,
       env: {
         ...(await this.#commonEnv("dispatcher")),

@@ -15,6 +15,8 @@ export interface PeerRequest {
   readonly agent?: Agent;
   readonly body?: string;
   readonly createConnection?: RequestOptions["createConnection"];
+  /** Ends the exchange, and its connection. */
+  readonly signal?: AbortSignal;
 }
 
 export interface PeerResponse {
@@ -35,6 +37,7 @@ export function startRequest(gatehouse: Gatehouse, asked: PeerRequest): ClientRe
     method,
     headers: { host: `${hostname}:${gatehouse.port}`, ...headers },
     // Node asks an agent for the connection even when it was told how to make one.
+    ...(asked.signal && { signal: asked.signal }),
     ...(asked.createConnection ? { createConnection: asked.createConnection } : { agent }),
   };
   return request(options);

@@ -1,17 +1,12 @@
 import { startGitHub, type StandInGitHub } from "@gatehouse/testbed/github";
-import { startGatehouse, type Gatehouse, type GatehouseSpec } from "./gatehouse.ts";
+import { startGatehouse, type Gatehouse, type GatehouseSpec, type HostSpec } from "./gatehouse.ts";
 import { openLoopbackFetch, type LoopbackFetch } from "./loopback-fetch.ts";
 import { ScriptedBrowser, type Page } from "./scripted-browser.ts";
 
 /** The lists of the demo: everyone may log in, one person administers. */
 const DEMO_LISTS = { auth_enabled: true, auth_required_users: ["*"], oauth_admin_users: ["octocat"] };
 
-export interface ProtectedHostSpec {
-  readonly hostname: string;
-  readonly upstreamUrl: string;
-  readonly config?: Readonly<Record<string, unknown>>;
-  readonly env?: Readonly<Record<string, string>>;
-}
+export type ProtectedHostSpec = HostSpec;
 
 /** A Gatehouse of protected hosts, with a stand-in for GitHub where their people log in. */
 export class ProtectedGatehouse {

@@ -1,4 +1,4 @@
-// An upstream as a process of its own, so that it can be killed: prints its port, then serves until it is ended.
+// An upstream as a process of its own, so that it can be killed: prints its port (the argument; any without one), then serves until it is ended.
 import { createHash, randomFillSync, type Hash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -88,7 +88,7 @@ function stream({ response, query }: Exchange): void {
   });
 }
 
-server.listen(0, "127.0.0.1");
+server.listen(Number(process.argv[2] ?? "0"), "127.0.0.1");
 await once(server, "listening");
 process.stdout.write(`${(server.address() as AddressInfo).port}\n`);
 // Ends with the test that started it: its stdin closes then.

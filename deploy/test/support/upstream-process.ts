@@ -4,24 +4,39 @@ import { join } from "node:path";
 
 /** An upstream in a process of its own: see `upstream-main.ts` for its paths. */
 export class UpstreamProcess {
-  readonly #child: ChildProcess;
-  readonly url: string;
+  readonly role = "upstream";
+  #child: ChildProcess | undefined;
+  #port = 0;
 
-  private constructor(child: ChildProcess, url: string) {
-    this.#child = child;
-    this.url = url;
-  }
+  private constructor() {}
 
   static async start(): Promise<UpstreamProcess> {
-    const child = spawn(process.execPath, [join(import.meta.dirname, "upstream-main.ts")], {
+    const upstream = new UpstreamProcess();
+    await upstream.start();
+    return upstream;
+  }
+
+  /** Starts it again where it was. */
+  async start(): Promise<void> {
+    const main = join(import.meta.dirname, "upstream-main.ts");
+    const child = spawn(process.execPath, [main, String(this.#port)], {
       stdio: ["pipe", "pipe", "inherit"],
     });
+    this.#child = child;
     const [port] = (await once(child.stdout, "data")) as [Buffer];
-    return new UpstreamProcess(child, `http://127.0.0.1:${port.toString().trim()}`);
+    this.#port = Number(port.toString());
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
   }
 
   get pid(): number {
-    return this.#child.pid ?? 0;
+    return this.#child?.pid ?? 0;
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
   /** Asked directly, not through Gatehouse. */
@@ -35,7 +50,7 @@ export class UpstreamProcess {
 
   /** Ends it as a crash would; resolves when it is gone. */
   async kill(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    if (!this.isRunning || this.#child === undefined) return;
     const gone = once(this.#child, "exit");
     this.#child.kill("SIGKILL");
     await gone;

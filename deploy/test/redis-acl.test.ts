@@ -61,7 +61,7 @@ test("a login, a token, a refresh, a revocation and a changed config need nothin
   const { gatehouse } = bed;
   const claude = new Claude(bed.fetch, bed.origin(HOST));
   await claude.register();
-  const { access_token: token, refresh_token: refreshToken = "" } = await claude.authorize((url) =>
+  const { access_token: token, refresh_token: refreshToken } = await claude.authorize((url) =>
     bed.logIn(url, "octocat"),
   );
   const visit = async (bearer: string) =>

@@ -1,3 +1,12 @@
+import { once } from "node:events";
+import { createServer as createHttp1, request as httpRequest, type Server as HttpServer } from "node:http";
+import {
+  connect as connectHttp2,
+  constants,
+  createServer as createHttp2,
+  type Http2Server,
+} from "node:http2";
+import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { clientKey, refreshTokenKey } from "@gatehouse/shared/redis-keys";
 import {
@@ -6,6 +15,8 @@ import {
   type Answer,
   type TokenFlow,
 } from "./support/authorization-server-harness.ts";
+
+const FORM = { "content-type": "application/x-www-form-urlencoded" };
 
 let host: Harness;
 beforeAll(async () => {
@@ -88,6 +99,111 @@ describe("a refresh token has one successor", () => {
     expect((await refresh(flow, first)).status).toBe(200);
   });
 });
+
+describe("a request that arrives after its client hung up", () => {
+  let late: LateRequests;
+  beforeAll(async () => {
+    late = await LateRequests.start();
+  });
+  afterAll(async () => {
+    await late.stop();
+  });
+
+  test.each(["HTTP/1.1", "HTTP/2"] as const)("is no replay (%s)", async (protocol) => {
+    const flow = await host.tokens();
+    const first = flow.answer.json["refresh_token"];
+    const second = (await refresh(flow, first)).json["refresh_token"];
+    const third = (await refresh(flow, second)).json["refresh_token"];
+    await late.send(protocol, flow.refresh(first));
+    expect((await refresh(flow, third)).status).toBe(200);
+  });
+
+  test.each(["HTTP/1.1", "HTTP/2"] as const)("uses up no token (%s)", async (protocol) => {
+    const flow = await host.tokens();
+    const first = flow.answer.json["refresh_token"];
+    await late.send(protocol, flow.refresh(first));
+    expect(JSON.parse((await host.redis.get(refreshTokenKey(first))) ?? "")).not.toHaveProperty("used_at");
+  });
+});
+
+/** Token requests whose clients hang up when they have arrived as a whole and before Redis is asked. */
+class LateRequests {
+  readonly #http1: HttpServer;
+  readonly #http2: Http2Server;
+  /** Of the request that is on its way. */
+  #arrived = Promise.withResolvers<void>();
+  #left = Promise.withResolvers<void>();
+
+  private constructor() {
+    const listener: Harness["listener"] = (request, response) => {
+      const { url, headers } = request;
+      headers.host ??= new URL(host.origin).host;
+      if (url !== "/token") throw new Error(`not for ${url}`);
+      request.once("end", () => this.#arrived.resolve());
+      const stream = "stream" in response ? response.stream : response;
+      stream.once("close", () => this.#left.resolve());
+      host.listener(request, response);
+    };
+    this.#http1 = createHttp1(listener);
+    this.#http2 = createHttp2(listener);
+  }
+
+  static async start(): Promise<LateRequests> {
+    const late = new LateRequests();
+    for (const server of [late.#http1, late.#http2]) {
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+    }
+    return late;
+  }
+
+  async stop(): Promise<void> {
+    for (const server of [this.#http1, this.#http2]) {
+      server.close();
+      await once(server, "close");
+    }
+  }
+
+  /** Resolves when the authorization server is done with it. */
+  async send(protocol: "HTTP/1.1" | "HTTP/2", form: Record<string, string>): Promise<void> {
+    this.#arrived = Promise.withResolvers();
+    this.#left = Promise.withResolvers();
+    const refused = host.records.length;
+    await host.store.kill("SIGSTOP");
+    const body = new URLSearchParams(form).toString();
+    const hangUp = protocol === "HTTP/2" ? this.#sendHttp2(body) : this.#sendHttp1(body);
+    await this.#arrived.promise;
+    hangUp();
+    await this.#left.promise;
+    await host.store.kill("SIGCONT");
+    while (!host.records.slice(refused).some(({ event }) => event.startsWith("token_")))
+      await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  #sendHttp1(body: string): () => void {
+    const { port } = this.#http1.address() as AddressInfo;
+    const request = httpRequest({
+      host: "127.0.0.1",
+      port,
+      path: "/token",
+      method: "POST",
+      headers: { ...FORM, host: new URL(host.origin).host },
+    });
+    request.on("error", () => undefined).end(body);
+    return () => void request.destroy();
+  }
+
+  #sendHttp2(body: string): () => void {
+    const { port } = this.#http2.address() as AddressInfo;
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    const stream = session.request({ ":method": "POST", ":path": "/token", ...FORM });
+    stream.on("error", () => undefined).end(body);
+    return () => {
+      stream.close(constants.NGHTTP2_CANCEL);
+      session.close();
+    };
+  }
+}
 
 describe("a refresh asks again who the person is", () => {
   test("what the host config has taken away is gone", async () => {

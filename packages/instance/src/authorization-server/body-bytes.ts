@@ -27,3 +27,8 @@ export async function readBytes(c: HostContext, maxBytes: number): Promise<Buffe
   }
   return Buffer.concat(chunks);
 }
+
+/** Returns whether no answer can reach the peer any more: its stream was reset, or its connection is closed. Half-closed is not left. */
+export function peerHasLeft({ env: { incoming, outgoing } }: HostContext): boolean {
+  return "stream" in incoming ? incoming.stream.destroyed : outgoing.destroyed;
+}

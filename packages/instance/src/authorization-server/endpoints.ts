@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { AppBindings } from "../app.ts";
 import type { SigningKeys } from "../oauth/signing-key.ts";
-import { readBytes } from "./body-bytes.ts";
+import { peerHasLeft, readBytes } from "./body-bytes.ts";
 import type { Engine, EngineAnswer } from "./engine.ts";
 import { isObject, toResponse, type EngineCall, type PageProblem } from "./engine-exchange.ts";
 import { noted } from "./answer-record.ts";
@@ -110,7 +110,8 @@ export class Endpoints {
   async #form(c: HostContext, rewrite: (form: URLSearchParams) => URLSearchParams): Promise<EngineAnswer> {
     const { bytes } = await readBody(c);
     const form = rewrite(new URLSearchParams(bytes.toString()));
-    return await this.#call(c, this.#formBody(c, Buffer.from(form.toString())));
+    const body = this.#formBody(c, Buffer.from(form.toString()));
+    return await this.#call(c, { ...body, hasLeft: () => peerHasLeft(c) });
   }
 
   /** Anything but a form goes to the engine under its own type, to be refused (contract section 10). */

@@ -17,6 +17,8 @@ export interface EngineCall {
   readonly cookie?: string | undefined;
   readonly body?: { readonly type: string; readonly bytes: Buffer } | undefined;
   readonly trace: Trace;
+  /** True once no answer can reach the client any more; asked where an answer that gets lost does harm. */
+  readonly hasLeft?: (() => boolean) | undefined;
   /** `jti` of the access token that was shown and verified, for the endpoints that take tokens (`/revoke`, `/introspect`). */
   readonly presentedToken?: string | undefined;
 }
@@ -34,6 +36,7 @@ export interface PageProblem {
  */
 export class EngineRequest extends IncomingMessage {
   readonly trace: Trace;
+  readonly hasLeft: () => boolean;
   readonly presentedToken: string | undefined;
   /** Metadata documents that this request had fetched: a failure is not asked for again. */
   readonly fetched = new Set<string>();
@@ -66,6 +69,7 @@ export class EngineRequest extends IncomingMessage {
     this.httpVersionMinor = 1;
     this.complete = true;
     this.trace = call.trace;
+    this.hasLeft = call.hasLeft ?? (() => false);
     this.presentedToken = call.presentedToken;
     if (call.body !== undefined) this.push(call.body.bytes);
     this.push(null);

@@ -5,6 +5,7 @@ import { readRecord, replaceRecord, type StoredRecord } from "@gatehouse/shared/
 import { revokeGrant } from "@gatehouse/shared/oauth-revocation";
 import { refreshTokenKey } from "@gatehouse/shared/redis-keys";
 import { unusedMethods, withoutBearer } from "./adapter-model.ts";
+import { EngineRequest } from "./engine-exchange.ts";
 import { nowSeconds, type OAuthStore } from "./oauth-store.ts";
 
 /** Octets of a refresh token: as many as the engine gives the first of a family. */
@@ -23,6 +24,16 @@ const schema = z.object({
   successor: z.string().optional(),
 });
 type RefreshRecord = z.infer<typeof schema>;
+
+/**
+ * Refuses a token request whose client has hung up. A request that a network held up arrives after its client gave up and asked again,
+ * often when the successor is in use: a replay by all appearances, but nobody's, for nobody hears the answer.
+ */
+function refuseWhoLeft(): void {
+  const request = Provider.ctx?.req;
+  if (request instanceof EngineRequest && request.hasLeft())
+    throw new errors.InvalidGrant("the client has left");
+}
 
 /**
  * Refresh tokens and their rotation (OAuth 2.1 section 4.3.1). A token has one successor. Clients lose answers and refresh from
@@ -77,6 +88,7 @@ export class RefreshTokens {
         if (stored === undefined) return undefined;
         const { value } = stored;
         const isSpent = value.used_at !== undefined && !(await this.#isInGrace(token, value));
+        if (isSpent) refuseWhoLeft();
         // Within the grace the engine is told of an unused token, and asks to rotate it once more.
         return { ...value.payload, jti: token, ...(isSpent ? { consumed: nowSeconds() } : {}) };
       },
@@ -103,6 +115,7 @@ export class RefreshTokens {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const stored = await this.#read(token);
       if (stored === undefined) throw new errors.InvalidGrant("refresh token not found");
+      refuseWhoLeft();
       const { value, text } = stored;
       if (value.used_at !== undefined) {
         const successor = (await this.#isInGrace(token, value)) ? this.#successorOf(token, value) : undefined;

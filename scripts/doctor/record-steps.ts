@@ -55,6 +55,10 @@ const REFUSALS: Readonly<Record<string, { readonly cause: string; readonly fix: 
       cause: "the limit is reached",
       fix: () => "GATEHOUSE_MAX_CONNECTIONS(_PER_ADDRESS)",
     },
+    connection_rate: {
+      cause: "too many new connections a second from this address",
+      fix: () => "GATEHOUSE_CONNECTIONS_PER_SECOND_PER_ADDRESS",
+    },
   };
 
 const UPSTREAM_STATUSES: ReadonlySet<number> = new Set([502, 504]);

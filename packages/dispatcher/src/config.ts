@@ -96,7 +96,7 @@ export const dispatcherOptions = {
     integerOption({
       env: "GATEHOUSE_MAX_CONNECTIONS",
       describe:
-        "Connections open at once; more are reset on accept. Not set: what the process's descriptor limit allows, two per connection.",
+        "Connections open at once. One more takes the place of that which has owed its ClientHello longest, or is reset. Not set: what the process's descriptor limit allows, two per connection.",
       min: 1,
       max: 1_000_000,
       fallback: 1,
@@ -105,10 +105,18 @@ export const dispatcherOptions = {
   maxConnectionsPerAddress: integerOption({
     env: "GATEHOUSE_MAX_CONNECTIONS_PER_ADDRESS",
     describe:
-      "Connections open at once from one address (IPv6: one /64). Generous, because hosted clients share few addresses.",
+      "The same for one address (IPv6: one /64). Generous, because hosted clients share few addresses.",
     min: 1,
     max: 1_000_000,
     fallback: 4096,
+  }),
+  connectionsPerSecondPerAddress: integerOption({
+    env: "GATEHOUSE_CONNECTIONS_PER_SECOND_PER_ADDRESS",
+    describe:
+      "New connections within a second from one address (IPv6: one /64), in the long run; more are reset on accept. After a rest as many at once as may be open, so that all clients behind an address can come back together.",
+    min: 1,
+    max: 1_000_000,
+    fallback: 1000,
   }),
   drainSeconds: integerOption({
     env: "GATEHOUSE_DISPATCHER_DRAIN_SECONDS",

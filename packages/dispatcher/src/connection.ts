@@ -10,7 +10,7 @@ import { ClientHelloReader } from "./client-hello.ts";
 import { endRecord, refusalRecord, type ConnectionFacts } from "./connection-record.ts";
 import { Dial, type Dialled } from "./dial.ts";
 import { readInboundHeader } from "./inbound-proxy.ts";
-import type { ConnectionLimits } from "./limits.ts";
+import type { ConnectionLimits, Waiting } from "./limits.ts";
 import { lingerAndClose } from "./linger.ts";
 import type { Metrics } from "./metrics.ts";
 import type { OwnAddresses } from "./own-addresses.ts";
@@ -18,6 +18,7 @@ import { PeerGone, Preamble } from "./preamble.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
 import { answerTo, ConnectionRefusal } from "./refusal.ts";
 import type { RouteTable } from "./route-table.ts";
+import type { ShedReport } from "./shed-report.ts";
 import { Splice } from "./splice.ts";
 import type { Sweep, Swept } from "./sweep.ts";
 import type { TargetPool } from "./target-pool.ts";
@@ -34,6 +35,7 @@ export interface ConnectionContext {
   readonly limits: ConnectionLimits;
   readonly buffers: ReadBuffers;
   readonly sweep: Sweep;
+  readonly shed: Pick<ShedReport, "count">;
   readonly metrics: Metrics;
   readonly log: RecordLog;
   readonly settings: ConnectionSettings;
@@ -74,11 +76,14 @@ class Aborted extends Error {
   }
 }
 
+/** Thrown when the place of a connection is needed. Reset and counted like those that are not even accepted: it happens in floods. */
+class MadeRoom extends Error {}
+
 /**
  * The life of one connection: PROXY header of a listed sender, hello, route, dial, header and replay in one write, splice, one record.
  * Each step returns what the next one needs or throws; what is thrown becomes the answer to the peer and the record, in one place.
  */
-export class Connection implements Swept {
+export class Connection implements Swept, Waiting {
   readonly #peer: Socket;
   readonly #context: ConnectionContext;
   readonly #startedAt = performance.now();
@@ -89,6 +94,8 @@ export class Connection implements Swept {
   #addresses: AddressPair;
   #hops = 0;
   #isAddressCounted: boolean;
+  /** Called when the hello is whole, or will never be. */
+  #heard: () => void;
   #phase: Phase = "hello";
   #serverName: Hostname | undefined;
   #upstream: string | undefined;
@@ -102,6 +109,8 @@ export class Connection implements Swept {
     this.#context = context;
     // Each step has a listener of its own; this one is for the moments between two steps.
     peer.on("error", () => undefined);
+    const countedIp = this.#isAddressCounted ? this.#addresses.source.ip : undefined;
+    this.#heard = context.limits.awaitHello(this, countedIp);
     this.#preamble = new Preamble(peer, context.settings.maxHelloBytes);
     this.#splice = new Splice(peer, { ...context.settings, buffers: context.buffers, sweep: context.sweep });
   }
@@ -127,6 +136,7 @@ export class Connection implements Swept {
     } catch (reason) {
       await this.#endedEarly(reason);
     } finally {
+      this.#heard();
       this.#context.sweep.delete(this);
       if (this.#isAddressCounted) this.#context.limits.leaveAddress(this.#addresses.source.ip);
     }
@@ -136,6 +146,10 @@ export class Connection implements Swept {
   abort(ending: "drain deadline"): void {
     if (this.#phase === "splice") this.#splice.abort(ending);
     else this.#preamble.fail(new Aborted(ending));
+  }
+
+  makeRoom(): void {
+    this.#preamble.fail(new MadeRoom());
   }
 
   sweep(now: number): void {
@@ -157,10 +171,13 @@ export class Connection implements Swept {
     this.#hops = hops;
     // A dispatcher in front of this one has named the connection already; one name joins all its records.
     if (uniqueId !== undefined && isConnectionId(uniqueId)) this.#id = uniqueId;
-    if (!this.#context.limits.enterAddress(this.#addresses.source.ip)) {
-      throw new ConnectionRefusal("too_many_connections", "from this address");
-    }
+    const { limits, sweep } = this.#context;
+    const { ip } = this.#addresses.source;
+    const reason = limits.enterAddress(ip, sweep.now);
+    if (reason !== undefined) throw new ConnectionRefusal(reason, "from this address");
     this.#isAddressCounted = true;
+    this.#heard();
+    this.#heard = limits.awaitHello(this, ip);
     this.#phase = "hello";
   }
 
@@ -173,6 +190,7 @@ export class Connection implements Swept {
         throw new ConnectionRefusal(read.reason, read.problem, { isPlainHttp: read.isPlainHttp ?? false });
       }
       if (read.kind === "hello") {
+        this.#heard();
         this.#serverName = read.serverName;
         this.#context.metrics.countHello(read.length, performance.now() - this.#startedAt);
         return;
@@ -257,7 +275,9 @@ export class Connection implements Swept {
       return;
     }
     abortTcp(this.#peer);
-    if (reason instanceof Aborted) this.#ended(reason.ending);
+    if (reason instanceof MadeRoom)
+      this.#context.shed.count("too_many_connections", this.#addresses.source.ip);
+    else if (reason instanceof Aborted) this.#ended(reason.ending);
     else this.#ended("internal error", reason instanceof Error ? reason : new Error(String(reason)));
   }
 

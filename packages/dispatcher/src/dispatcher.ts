@@ -1,4 +1,5 @@
 import { openAdminServer, healthAnswer, type AdminServer } from "@gatehouse/shared/admin-server";
+import { connectionsAllowedByDescriptors } from "@gatehouse/shared/descriptors";
 import { formatListenAddress, type ListenAddress } from "@gatehouse/shared/listen-address";
 import type { EventName, Level, LogRecord } from "@gatehouse/shared/log-record";
 import type { RunningProcess } from "@gatehouse/shared/process-lifecycle";
@@ -7,7 +8,7 @@ import { formatTarget, type Target } from "@gatehouse/shared/route";
 import { Telemetry } from "@gatehouse/shared/telemetry";
 import type { AddressInfo } from "node:net";
 import type { DispatcherConfig } from "./config.ts";
-import { connectionsAllowedByDescriptors, ConnectionLimits } from "./limits.ts";
+import { ConnectionLimits } from "./limits.ts";
 import { Listeners } from "./listener.ts";
 import { Metrics } from "./metrics.ts";
 import { PlainPort } from "./plain-port.ts";
@@ -52,6 +53,7 @@ export class Dispatcher implements RunningProcess {
     this.#limits = new ConnectionLimits({
       max: config.maxConnections ?? connectionsAllowedByDescriptors(),
       maxPerAddress: config.maxConnectionsPerAddress,
+      perSecondPerAddress: config.connectionsPerSecondPerAddress,
     });
     this.#routes = new RouteTable({
       redisUrl: config.redisUrl,

@@ -1,80 +1,118 @@
-import { readFileSync } from "node:fs";
-import { isIPv6 } from "node:net";
+import { addressGroup } from "@gatehouse/shared/address-group";
+import { RateLimit } from "@gatehouse/shared/rate-limit";
+import { WaitingLine } from "@gatehouse/shared/waiting-line";
 
-/** Descriptors kept back for Redis, listeners, the admin address, the resolver and files. */
-const RESERVED_DESCRIPTORS = 128;
-/** Taken where the kernel doesn't say: the usual soft limit. */
-const ASSUMED_DESCRIPTORS = 1024;
-
-/** Returns how many connections the descriptors of this process allow: two each (peer and target), some kept back. At least 1. */
-export function connectionsAllowedByDescriptors(): number {
-  return Math.max(1, Math.floor((descriptorLimit() - RESERVED_DESCRIPTORS) / 2));
+/** A connection that owes its hello: all that a peer had to do for it is to connect. */
+export interface Waiting {
+  /** Ends it at once. Called when its place is needed; its place is counted until it has left. */
+  makeRoom(): void;
 }
 
-function descriptorLimit(): number {
-  try {
-    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-    return soft === undefined ? ASSUMED_DESCRIPTORS : Number(soft);
-  } catch {
-    // No /proc on this system.
-    return ASSUMED_DESCRIPTORS;
-  }
+/** Why a connection is not taken. */
+export type LimitReason = "too_many_connections" | "connection_rate";
+
+export interface LimitOptions {
+  /** Open at once, in all and from one address. */
+  readonly max: number;
+  readonly maxPerAddress: number;
+  /** New ones within a second from one address, in the long run; after a rest as many at once as may be open. */
+  readonly perSecondPerAddress: number;
 }
 
-/** Counts open connections in total and per address. An IPv6 peer counts by its /64: it owns every address in it. */
+/** One address: its open connections, and which of them owe their hello. */
+interface Address {
+  open: number;
+  readonly waiting: WaitingLine<Waiting>;
+}
+
+/** Addresses whose rate is remembered. Who comes from more has slipped through, up to the limits in all. */
+const MAX_RATED_ADDRESSES = 65_536;
+
+/**
+ * Counts open connections in total and per address, and new ones per address. At a limit the connection that has waited longest with
+ * its hello makes room: honest peers send theirs at once, so that those who only connect displace one another. Hosted clients share few
+ * addresses, so nobody is refused for what others from there have done, as long as there is such a one to end.
+ */
 export class ConnectionLimits {
   readonly #max: number;
   readonly #maxPerAddress: number;
-  readonly #perAddress = new Map<string, number>();
+  readonly #rate: RateLimit;
+  readonly #addresses = new Map<string, Address>();
+  readonly #waiting = new WaitingLine<Waiting>();
   #total = 0;
 
-  constructor(limits: { readonly max: number; readonly maxPerAddress: number }) {
-    this.#max = limits.max;
-    this.#maxPerAddress = limits.maxPerAddress;
+  constructor({ max, maxPerAddress, perSecondPerAddress }: LimitOptions) {
+    this.#max = max;
+    this.#maxPerAddress = maxPerAddress;
+    this.#rate = new RateLimit({
+      count: perSecondPerAddress,
+      periodMs: 1000,
+      burst: Math.max(perSecondPerAddress, maxPerAddress),
+      maxKeys: MAX_RATED_ADDRESSES,
+    });
   }
 
   get total(): number {
     return this.#total;
   }
 
-  /** Counts one connection, or returns false at the limit. */
-  enter(): boolean {
-    if (this.#total >= this.#max) return false;
+  /** Counts one connection, or returns why it is not taken. */
+  enter(): LimitReason | undefined {
+    if (this.#total >= this.#max && !displaceOldest(this.#waiting)) return "too_many_connections";
     this.#total++;
-    return true;
+    return undefined;
+  }
+
+  /** Counts one connection in total and of its address, or returns why it is not taken. */
+  admit(ip: string, now: number): LimitReason | undefined {
+    const ofAddress = this.enterAddress(ip, now);
+    if (ofAddress !== undefined) return ofAddress;
+    const inAll = this.enter();
+    if (inAll !== undefined) this.leaveAddress(ip);
+    return inAll;
   }
 
   leave(): void {
     this.#total--;
   }
 
-  /** Counts one connection of this canonical address, or returns false at its limit. */
-  enterAddress(ip: string): boolean {
+  /** Counts one connection of this canonical address, or returns why it is not taken. `now` is in monotonic milliseconds. */
+  enterAddress(ip: string, now: number): LimitReason | undefined {
     const group = addressGroup(ip);
-    const open = this.#perAddress.get(group) ?? 0;
-    if (open >= this.#maxPerAddress) return false;
-    this.#perAddress.set(group, open + 1);
-    return true;
+    if (this.#rate.take(group, now) > 0) return "connection_rate";
+    const address = this.#addresses.get(group);
+    if (address === undefined) {
+      this.#addresses.set(group, { open: 1, waiting: new WaitingLine() });
+      return undefined;
+    }
+    if (address.open >= this.#maxPerAddress && !displaceOldest(address.waiting))
+      return "too_many_connections";
+    address.open++;
+    return undefined;
   }
 
   leaveAddress(ip: string): void {
     const group = addressGroup(ip);
-    const open = (this.#perAddress.get(group) ?? 1) - 1;
-    if (open > 0) this.#perAddress.set(group, open);
-    else this.#perAddress.delete(group);
+    const address = this.#addresses.get(group);
+    if (address === undefined) return;
+    address.open--;
+    if (address.open === 0) this.#addresses.delete(group);
+  }
+
+  /** From now on that connection may have to make room, until what is returned is called. `ip`: where it is counted, if already. */
+  awaitHello(connection: Waiting, ip: string | undefined): () => void {
+    const ofAddress = ip === undefined ? undefined : this.#addresses.get(addressGroup(ip))?.waiting;
+    this.#waiting.add(connection);
+    ofAddress?.add(connection);
+    return () => {
+      this.#waiting.delete(connection);
+      ofAddress?.delete(connection);
+    };
   }
 }
 
-/** Returns the first four groups of an IPv6 address, any other address as it is. */
-export function addressGroup(ip: string): string {
-  if (!isIPv6(ip)) return ip;
-  const [head = "", tail] = ip.toLowerCase().split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const groups =
-    tail === undefined ? left : [...left, ...Array(8 - left.length - right.length).fill("0"), ...right];
-  return groups
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ""))
-    .join(":");
+function displaceOldest(line: WaitingLine<Waiting>): boolean {
+  const oldest = line.shift();
+  oldest?.makeRoom();
+  return oldest !== undefined;
 }

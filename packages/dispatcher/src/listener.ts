@@ -2,6 +2,7 @@ import { canonicalIp, type AddressList, type AddressPair } from "@gatehouse/shar
 import { listen, type ListenAddress } from "@gatehouse/shared/listen-address";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { Connection, type ConnectionContext } from "./connection.ts";
+import type { LimitReason } from "./limits.ts";
 import { ShedReport } from "./shed-report.ts";
 
 /**
@@ -20,10 +21,10 @@ export class Listeners {
   #whenEmpty: (() => void) | undefined;
 
   /** `proxyFrom`: senders that put a PROXY header in front of each connection. */
-  constructor(context: ConnectionContext, proxyFrom: AddressList) {
-    this.#context = context;
-    this.#proxyFrom = proxyFrom;
+  constructor(context: Omit<ConnectionContext, "shed">, proxyFrom: AddressList) {
     this.#shed = new ShedReport(context.log, context.metrics);
+    this.#context = { ...context, shed: this.#shed };
+    this.#proxyFrom = proxyFrom;
     context.sweep.add(this.#shed);
   }
 
@@ -78,7 +79,7 @@ export class Listeners {
     server.on("connection", (socket) => this.#accept(socket));
     await listen(server, address, { ipv6Only: hasIpv4Sibling(address, all) });
     // Out of descriptors, most often: the kernel's queue holds the connection until one is free again.
-    server.on("error", () => this.#shed.count(undefined));
+    server.on("error", () => this.#shed.count("too_many_connections", undefined));
     const info = server.address();
     if (info === null || typeof info === "string") {
       throw new Error("a dispatcher listens on TCP only; a unix socket was inherited");
@@ -89,7 +90,7 @@ export class Listeners {
 
   /** Everything that can be refused without reading a byte is refused here. */
   #accept(socket: Socket): void {
-    const { limits, metrics } = this.#context;
+    const { limits, metrics, sweep } = this.#context;
     metrics.accepted.add();
     const addresses = socketAddresses(socket);
     if (addresses === undefined) {
@@ -100,19 +101,15 @@ export class Listeners {
     }
     const { ip } = addresses.source;
     const isHeaderOwed = !this.#proxyFrom.isEmpty && this.#proxyFrom.has(ip);
-    if (!limits.enter()) {
-      this.#reset(socket, ip);
-    } else if (!isHeaderOwed && !limits.enterAddress(ip)) {
-      limits.leave();
-      this.#reset(socket, ip);
-    } else {
+    const reason = isHeaderOwed ? limits.enter() : limits.admit(ip, sweep.now);
+    if (reason === undefined)
       void this.#serve(new Connection(socket, { addresses, isHeaderOwed }, this.#context));
-    }
+    else this.#reset(socket, reason, ip);
   }
 
   /** A reset costs the least: no answer, no waiting state left in the kernel. */
-  #reset(socket: Socket, ip: string): void {
-    this.#shed.count(ip);
+  #reset(socket: Socket, reason: LimitReason, ip: string): void {
+    this.#shed.count(reason, ip);
     socket.on("error", () => undefined).resetAndDestroy();
   }
 

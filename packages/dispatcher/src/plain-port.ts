@@ -51,6 +51,7 @@ export class PlainPort {
   readonly #limits = new ConnectionLimits({
     max: MAX_CONNECTIONS,
     maxPerAddress: MAX_CONNECTIONS_PER_ADDRESS,
+    perSecondPerAddress: MAX_CONNECTIONS_PER_ADDRESS,
   });
   #redis: RedisClient | undefined;
 
@@ -99,12 +100,7 @@ export class PlainPort {
   /** Shed before anything is read, as on the other port. */
   #admit(socket: Socket): void {
     const ip = canonicalIp(socket.remoteAddress ?? "::");
-    if (!this.#limits.enter()) {
-      socket.resetAndDestroy();
-      return;
-    }
-    if (!this.#limits.enterAddress(ip)) {
-      this.#limits.leave();
+    if (this.#limits.admit(ip, performance.now()) !== undefined) {
       socket.resetAndDestroy();
       return;
     }

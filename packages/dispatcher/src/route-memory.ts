@@ -1,6 +1,6 @@
 import { parseHostname } from "@gatehouse/shared/hostname";
 import { parseRoute, type Route } from "@gatehouse/shared/route";
-import { RecentMap } from "./recent-map.ts";
+import { RecentMap } from "@gatehouse/shared/recent-map";
 
 /**
  * What is known of a server name. `bad` is a route whose value can't be used: it never falls through to a wildcard, which could be

@@ -11,6 +11,7 @@ export const REFUSAL_REASONS = [
   "bad_route",
   "loop",
   "too_many_connections",
+  "connection_rate",
   "store_unavailable",
 ] as const;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
@@ -39,6 +40,7 @@ const ALERT_OF_REASON: Readonly<Record<RefusalReason, AlertName | undefined>> = 
   bad_route: "internalError",
   loop: "internalError",
   too_many_connections: "internalError",
+  connection_rate: "internalError",
   store_unavailable: "internalError",
 };
 

@@ -17,6 +17,7 @@ const EXPECTED: Readonly<Record<RefusalReason, number | undefined>> = {
   bad_route: 80,
   loop: 80,
   too_many_connections: 80,
+  connection_rate: 80,
   store_unavailable: 80,
   not_tls: undefined,
 };

@@ -97,6 +97,16 @@ export const instanceOptions = {
     max: 3_600_000,
     fallback: 75_000,
   }),
+  maxConnections: optional(
+    integerOption({
+      env: "GATEHOUSE_INSTANCE_MAX_CONNECTIONS",
+      describe:
+        "Connections open at once. One more takes the place of that which has waited longest with its first request, or is closed. Not set: what the process's descriptor limit allows, two per connection.",
+      min: 1,
+      max: 1_000_000,
+      fallback: 1,
+    }),
+  ),
   maxHeaderBytes: integerOption({
     env: "GATEHOUSE_MAX_HEADER_BYTES",
     describe: "Longest request header in octets, target included (431 above it).",

@@ -16,9 +16,12 @@ export class HttpConnection {
   #isUpgraded = false;
   #hadRequest = false;
   #isDraining = false;
+  readonly #onFirstRequest: () => void;
 
-  constructor(context: ConnectionContext) {
+  /** `onFirstRequest`: called once, when the peer has sent a whole request header. */
+  constructor(context: ConnectionContext, onFirstRequest: () => void) {
     this.context = context;
+    this.#onFirstRequest = onFirstRequest;
   }
 
   /** Requests that run. */
@@ -33,11 +36,12 @@ export class HttpConnection {
   /** The connection is no HTTP any more: a WebSocket ends when its own streams are ended. */
   upgraded(): void {
     this.#isUpgraded = true;
+    this.#heard();
   }
 
   began(response: Response): void {
     this.#running.add(response);
-    this.#hadRequest = true;
+    this.#heard();
     if (this.#isDraining) this.#finish();
     response.once("close", () => {
       this.#running.delete(response);
@@ -51,6 +55,11 @@ export class HttpConnection {
     if (this.#hadRequest || this.#isUpgraded) return this.#finish();
     const timer = setTimeout(() => this.#finish(), FIRST_REQUEST_MS).unref();
     this.context.socket.once("close", () => clearTimeout(timer));
+  }
+
+  #heard(): void {
+    if (!this.#hadRequest) this.#onFirstRequest();
+    this.#hadRequest = true;
   }
 
   #finish(): void {

@@ -83,10 +83,13 @@ export class HttpServers {
     return count;
   }
 
-  /** Takes over a socket whose handshake is done; bytes it already holds are read first. */
-  serve(context: ConnectionContext): void {
+  /**
+   * Takes over a socket whose handshake is done; bytes it already holds are read first. `onFirstRequest` is called when its first
+   * request header is whole.
+   */
+  serve(context: ConnectionContext, onFirstRequest: () => void): void {
     const { socket } = context;
-    const connection = new HttpConnection(context);
+    const connection = new HttpConnection(context, onFirstRequest);
     this.#open.add(connection);
     this.#byOwner.set(socket, connection);
     socket.once("close", () => this.#open.delete(connection));

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { healthAnswer, openAdminServer, type AdminServer } from "@gatehouse/shared/admin-server";
 import { ConfigError, type ConfigProblem } from "@gatehouse/shared/config-error";
+import { connectionsAllowedByDescriptors } from "@gatehouse/shared/descriptors";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import {
   formatListenAddress,
@@ -137,6 +138,7 @@ export class Instance implements RunningProcess {
       authorization: this.#authorization,
       tlsContext: () => this.#certificate.tlsContext(),
       challenge: this.#challenge,
+      maxConnections: config.maxConnections ?? connectionsAllowedByDescriptors(),
       http: config,
     });
     this.#hostConfig = new LiveHostConfig({ hostname, log, apply: (hostConfig) => this.#apply(hostConfig) });

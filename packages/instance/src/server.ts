@@ -7,6 +7,7 @@ import { listen, type ListenAddress } from "@gatehouse/shared/listen-address";
 import type { LogRecord, RecordLog } from "@gatehouse/shared/log-record";
 import type { LiveChallenge } from "./acme/live-challenge.ts";
 import type { Authorization } from "./authorization.ts";
+import { ConnectionRoom } from "./connection-room.ts";
 import type { Protection } from "./protection.ts";
 import type { Forwarder } from "./forward.ts";
 import { HttpServers, type HttpLimits } from "./http-servers.ts";
@@ -30,6 +31,8 @@ export interface InstanceServerOptions {
   /** Milliseconds for the PROXY header, and for the TLS handshake behind it. */
   readonly proxyTimeoutMs: number;
   readonly handshakeTimeoutMs: number;
+  /** Connections open at once, in whatever phase. */
+  readonly maxConnections: number;
   readonly http: HttpLimits;
   readonly metrics: Pick<InstanceMetrics, "countHandshake">;
 }
@@ -45,6 +48,8 @@ interface Secured {
 const KEEPALIVE_MS = 60_000;
 /** What streams that were told to end get before their connections are destroyed. */
 const END_GRACE_MS = 2000;
+/** Milliseconds between two warnings that there is no room; the records between them are for who looks closely. */
+const FULL_WARNING_MS = 1000;
 
 /** Accepted connections in their order of life: PROXY header, TLS, HTTP. One record for each that ends before HTTP. */
 export class InstanceServer {
@@ -54,13 +59,15 @@ export class InstanceServer {
   readonly #handler: RequestHandler;
   readonly #listeners: Server[] = [];
   readonly #addresses: (AddressInfo | string | null)[] = [];
-  readonly #open = new Set<Socket>();
+  readonly #room: ConnectionRoom;
+  #warnedFullAt = Number.NEGATIVE_INFINITY;
   /** Undefined: every address may connect. */
   #allowed: AddressList | undefined;
   #emptied: (() => void) | undefined;
 
   constructor(options: InstanceServerOptions) {
     this.#options = options;
+    this.#room = new ConnectionRoom(options.maxConnections);
     this.#tls = new TlsAcceptor({
       context: options.tlsContext,
       challenge: (serverName) => options.challenge.contextFor(serverName),
@@ -72,7 +79,7 @@ export class InstanceServer {
 
   /** Connections open, in whatever phase. */
   get connections(): number {
-    return this.#open.size;
+    return this.#room.open.size;
   }
 
   /** Requests that run, event streams among them. */
@@ -129,19 +136,21 @@ export class InstanceServer {
       this.#options.forwarder.endStreams();
       await this.#isEmptyWithin(END_GRACE_MS);
     }
-    for (const socket of this.#open) socket.destroy();
+    for (const socket of this.#room.open) socket.destroy();
     await this.#options.forwarder.close();
     this.#http.close();
   }
 
   async #accept(socket: Socket, { isUnix }: { isUnix: boolean }): Promise<void> {
-    this.#open.add(socket);
+    const displaced = this.#room.enter(socket);
+    if (displaced !== undefined) this.#makeRoom(displaced);
     socket.once("close", () => {
-      this.#open.delete(socket);
-      if (this.#open.size === 0) this.#emptied?.();
+      this.#room.leave(socket);
+      if (this.#room.open.size === 0) this.#emptied?.();
     });
     // Each phase hears of the end of its socket through `close`; why it broke is of no use to anybody.
     socket.on("error", () => {});
+    if (displaced === socket) return;
     const { proxyFrom, proxyTimeoutMs: timeoutMs } = this.#options;
     const received = await receive(socket, { proxyFrom, isUnix, timeoutMs });
     if (!received.ok) {
@@ -168,9 +177,10 @@ export class InstanceServer {
     const failure = accepted.ok === false ? accepted.reason : undefined;
     this.#options.metrics.countHandshake(performance.now() - startedAt, failure);
     if (accepted.ok === true) {
-      this.#http.serve({ id, addresses, socket: accepted.socket });
+      this.#http.serve({ id, addresses, socket: accepted.socket }, () => this.#room.heard(socket));
       return;
     }
+    if (this.#room.wasDisplaced(socket)) return;
     if (accepted.ok === "challenge") {
       const message = "challenge answered: tls-alpn-01";
       const { ip } = addresses.source;
@@ -192,6 +202,15 @@ export class InstanceServer {
     });
   }
 
+  /** Ended without an answer: that would cost more than the place is worth. */
+  #makeRoom(displaced: Socket): void {
+    const now = performance.now();
+    const isTime = now - this.#warnedFullAt >= FULL_WARNING_MS;
+    if (isTime) this.#warnedFullAt = now;
+    this.#refused({ reason: "too_many_connections" }, { level: isTime ? "warn" : "debug" });
+    displaced.destroy();
+  }
+
   #refused(
     { reason, problem }: { reason: string; problem?: string },
     fields: Pick<LogRecord, "level" | "ip" | "conn">,
@@ -206,7 +225,7 @@ export class InstanceServer {
   }
 
   async #isEmptyWithin(milliseconds: number): Promise<boolean> {
-    if (this.#open.size === 0) return true;
+    if (this.#room.open.size === 0) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#emptied = () => resolve(true);
     const timer = setTimeout(() => resolve(false), milliseconds);

@@ -79,6 +79,7 @@ export interface DispatcherOptions extends Partial<ConnectionSettings> {
   readonly proxyFrom?: string[];
   readonly maxConnections?: number;
   readonly maxConnectionsPerAddress?: number;
+  readonly connectionsPerSecondPerAddress?: number;
   readonly maxLeases?: number;
   readonly listen?: readonly string[];
   readonly level?: Level;
@@ -102,6 +103,7 @@ export class TestDispatcher {
     this.limits = new ConnectionLimits({
       max: options.maxConnections ?? 5000,
       maxPerAddress: options.maxConnectionsPerAddress ?? 5000,
+      perSecondPerAddress: options.connectionsPerSecondPerAddress ?? 100_000,
     });
     const { routes } = options;
     const senders = AddressList.parse(options.proxyFrom ?? []);

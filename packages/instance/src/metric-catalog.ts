@@ -73,6 +73,13 @@ export const INSTANCE_METRICS = {
     describe: "Records of the authorization server, by event (docs/architecture.md lists them).",
     labels: ["event"],
   },
+  oauthLimited: {
+    name: "gatehouse.oauth.limited",
+    kind: "counter",
+    unit: "{request}",
+    describe: "Requests to the authorization server that were answered 429, by the reason of the record.",
+    labels: ["reason"],
+  },
   certificateNotAfter: {
     name: "gatehouse.certificate.not_after",
     kind: "gauge",

@@ -1,5 +1,6 @@
 import type { LogRecord, RecordLog } from "@gatehouse/shared/log-record";
 import type { Counter, Histogram, Labelled, MetricRegistry } from "@gatehouse/shared/metrics";
+import { LIMIT_REASONS } from "./authorization-server/abuse-limits.ts";
 import type { CertificateReport } from "./live-certificate.ts";
 import { INSTANCE_METRICS } from "./metric-catalog.ts";
 import { TOKEN_CHECKS, type TokenCheck } from "./protected-resource/token-check.ts";
@@ -47,6 +48,7 @@ export class InstanceMetrics {
   readonly #handshakes: Labelled<Histogram>;
   readonly #tokenChecks: Labelled<Counter>;
   readonly #oauthSteps: Labelled<Counter>;
+  readonly #oauthLimited: Labelled<Counter>;
 
   constructor(registry: MetricRegistry, live: LiveFigures) {
     const catalog = INSTANCE_METRICS;
@@ -65,6 +67,7 @@ export class InstanceMetrics {
     this.#handshakes = registry.histograms(catalog.handshakeDuration).expect(["ok", "certificate_refused"]);
     this.#tokenChecks = registry.counters(catalog.tokenChecks).expect(TOKEN_CHECKS);
     this.#oauthSteps = registry.counters(catalog.oauthSteps);
+    this.#oauthLimited = registry.counters(catalog.oauthLimited).expect(LIMIT_REASONS);
     registry.observe(catalog.certificateNotAfter, () => {
       const { source, expires_at: expiresAt } = live.certificate();
       return expiresAt === undefined
@@ -95,9 +98,15 @@ export class InstanceMetrics {
   }
 
   #countRecord(record: LogRecord): void {
-    if (record.component === "oauth") this.#oauthSteps.of(record.event).add();
+    if (record.component === "oauth") this.#countStep(record);
     else if (record.event === "request_ended") this.#countRequest(record);
     else if (record.event === "connection_refused") this.#refused.of(record.reason ?? "").add();
+  }
+
+  #countStep({ event, reason }: LogRecord): void {
+    this.#oauthSteps.of(event).add();
+    const limit = LIMIT_REASONS.find((known) => known === reason);
+    if (limit !== undefined) this.#oauthLimited.of(limit).add();
   }
 
   #countRequest({ method = OTHER_METHOD, status = 0, duration_ms = 0, upstream_ms }: LogRecord): void {

@@ -11,6 +11,7 @@ import {
   githubSettings,
   type GitHubSettings,
 } from "./authorization-server/github-options.ts";
+import { DEFAULT_ABUSE_LIMITS, type AbuseLimits } from "./authorization-server/abuse-limits.ts";
 import {
   DEFAULT_REGISTRATION_LIMITS,
   type RegistrationLimits,
@@ -27,6 +28,10 @@ function seconds(
   describe: string,
 ): Option<number> {
   return integerOption({ env: `GATEHOUSE_${env}_SECONDS`, describe: `Seconds ${describe}`, ...range });
+}
+
+function aMinute(env: string, fallback: number, describe: string): Option<number> {
+  return integerOption({ env: `GATEHOUSE_${env}_PER_MINUTE`, describe, min: 1, max: 1_000_000, fallback });
 }
 
 /** What the authorization server and the protected resource take from the environment. Without a protected host none of it matters. */
@@ -77,20 +82,46 @@ export const OAUTH_OPTIONS = {
     { min: 60, max: YEAR, fallback: 7 * DAY },
     "an MCP session that rests stays bound to its user.",
   ),
-  registrationsPerMinute: integerOption({
-    env: "GATEHOUSE_REGISTRATIONS_PER_MINUTE",
-    describe: "Client registrations that are taken within a minute, for all redirect hosts together.",
-    min: 1,
-    max: 1_000_000,
-    fallback: DEFAULT_REGISTRATION_LIMITS.total,
-  }),
-  registrationsPerRedirectHostPerMinute: integerOption({
-    env: "GATEHOUSE_REGISTRATIONS_PER_REDIRECT_HOST_PER_MINUTE",
-    describe: "The same for one redirect host; all loopback hosts count as one.",
-    min: 1,
-    max: 1_000_000,
-    fallback: DEFAULT_REGISTRATION_LIMITS.perRedirectHost,
-  }),
+  registrationsPerMinute: aMinute(
+    "REGISTRATIONS",
+    DEFAULT_REGISTRATION_LIMITS.total,
+    "Client registrations that are taken within a minute (429 above it), for all redirect hosts together. Beyond it an address may make five.",
+  ),
+  registrationsPerRedirectHostPerMinute: aMinute(
+    "REGISTRATIONS_PER_REDIRECT_HOST",
+    DEFAULT_REGISTRATION_LIMITS.perRedirectHost,
+    "The same for one redirect host, from one address (IPv6: one /64); all loopback hosts count as one.",
+  ),
+  authorizationsPerMinute: aMinute(
+    "AUTHORIZATIONS",
+    DEFAULT_ABUSE_LIMITS.authorizations,
+    "Authorizations that may be started within a minute (429 above it). Beyond it an address may start five.",
+  ),
+  authorizationsPerClientPerMinute: aMinute(
+    "AUTHORIZATIONS_PER_CLIENT",
+    DEFAULT_ABUSE_LIMITS.authorizationsPerClient,
+    "The same for one client, from one address.",
+  ),
+  consentsPerLoginPerMinute: aMinute(
+    "CONSENTS_PER_LOGIN",
+    DEFAULT_ABUSE_LIMITS.consentsPerLogin,
+    "How often the consent form of one login may be sent within a minute (429 above it).",
+  ),
+  failuresPerMinute: aMinute(
+    "TOKEN_FAILURES",
+    DEFAULT_ABUSE_LIMITS.failures,
+    "Requests to /token, /revoke and /introspect that may be refused within a minute. Above it (429) only those are looked at that show a code or token of this host.",
+  ),
+  failuresPerClientPerMinute: aMinute(
+    "TOKEN_FAILURES_PER_CLIENT",
+    DEFAULT_ABUSE_LIMITS.failuresPerClient,
+    "The same for one client, from one address.",
+  ),
+  failuresPerCredentialPerMinute: aMinute(
+    "TOKEN_FAILURES_PER_CREDENTIAL",
+    DEFAULT_ABUSE_LIMITS.failuresPerCredential,
+    "How often one code or token may be refused within a minute (429 above it).",
+  ),
   metadataDocumentsPerMinute: integerOption({
     env: "GATEHOUSE_METADATA_DOCUMENTS_PER_MINUTE",
     describe: "Client ID metadata documents that are fetched within a minute.",
@@ -143,6 +174,18 @@ export function registrationLimitsOf(config: OAuthConfig): RegistrationLimits {
   return {
     perRedirectHost: config.registrationsPerRedirectHostPerMinute,
     total: config.registrationsPerMinute,
+  };
+}
+
+/** Returns how much else is taken. */
+export function abuseLimitsOf(config: OAuthConfig): AbuseLimits {
+  return {
+    authorizations: config.authorizationsPerMinute,
+    authorizationsPerClient: config.authorizationsPerClientPerMinute,
+    consentsPerLogin: config.consentsPerLoginPerMinute,
+    failures: config.failuresPerMinute,
+    failuresPerClient: config.failuresPerClientPerMinute,
+    failuresPerCredential: config.failuresPerCredentialPerMinute,
   };
 }
 

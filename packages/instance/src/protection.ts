@@ -9,7 +9,7 @@ import type { DocumentFetcherOptions } from "./authorization-server/document-fet
 import type { GitHubSettings } from "./authorization-server/github-options.ts";
 import { ProviderLogin } from "./authorization-server/login.ts";
 import type { ForwardContext } from "./identity-headers.ts";
-import { lifetimesOf, registrationLimitsOf, type OAuthConfig } from "./oauth-options.ts";
+import { abuseLimitsOf, lifetimesOf, registrationLimitsOf, type OAuthConfig } from "./oauth-options.ts";
 import { ProtectedResource } from "./protected-resource/protected-resource.ts";
 import type { TokenCheck } from "./protected-resource/token-check.ts";
 
@@ -45,11 +45,18 @@ export async function openProtection(options: ProtectionOptions): Promise<Protec
   const origin = `https://${hostname}${publicPort === 443 ? "" : `:${publicPort}`}`;
   const host = { hostname, origin, redis, sealing, log, hostConfig };
   const lifetimes = lifetimesOf(oauth);
+  const abuseLimits = abuseLimitsOf(oauth);
   const server = await AuthorizationServer.open({
     ...host,
-    login: new ProviderLogin({ ...host, github: options.github, seconds: lifetimes.pendingLogin }),
+    login: new ProviderLogin({
+      ...host,
+      github: options.github,
+      seconds: lifetimes.pendingLogin,
+      consentsPerLogin: abuseLimits.consentsPerLogin,
+    }),
     lifetimes,
     registrationLimits: registrationLimitsOf(oauth),
+    abuseLimits,
     redirectSchemes: oauth.redirectSchemes,
     documents: { fetchesPerMinute: oauth.metadataDocumentsPerMinute, ...documents },
     signingKeyCopy: options.signingKeyCopy,

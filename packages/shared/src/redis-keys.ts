@@ -144,9 +144,9 @@ export function assertionKey(hostname: Hostname, id: string): string {
   return `oauth:assertion:${hostname}:${id}`;
 }
 
-/** Key of a counter of registrations in one minute. `subject` is a redirect host, or `*` for all of them. */
-export function registrationCountKey(hostname: Hostname, subject: string, minute: number): string {
-  return `oauth:registrations:${hostname}:${subject}:${minute}`;
+/** Key of the counter of a hostname's registrations in one minute. */
+export function registrationCountKey(hostname: Hostname, minute: number): string {
+  return `oauth:registrations:${hostname}:${minute}`;
 }
 
 /** Key of the sorted set of the segments that the traffic record is kept in, by their number. */

@@ -9,6 +9,7 @@ import type { App, AppBindings } from "../app.ts";
 import { faultOf } from "../fault.ts";
 import { DEFAULT_LIFETIMES, type Lifetimes } from "../oauth/lifetimes.ts";
 import { SigningKeyRing } from "../oauth/signing-key.ts";
+import { AuthorizationLimit, DEFAULT_ABUSE_LIMITS, FailureLimit, type AbuseLimits } from "./abuse-limits.ts";
 import { noted, peerLeft, recordAnswer } from "./answer-record.ts";
 import { DocumentFetcher, type DocumentFetcherOptions } from "./document-fetch.ts";
 import { BodyTooLarge, PeerLeft } from "./body-bytes.ts";
@@ -39,6 +40,7 @@ export interface AuthorizationServerOptions {
   readonly login: Login;
   readonly lifetimes?: Partial<Lifetimes>;
   readonly registrationLimits?: Partial<RegistrationLimits>;
+  readonly abuseLimits?: Partial<AbuseLimits>;
   /** Private-use schemes that redirect URIs may have, with the colon. Default `cursor:`. */
   readonly redirectSchemes?: readonly string[];
   readonly documents?: DocumentFetcherOptions;
@@ -85,6 +87,7 @@ export class AuthorizationServer {
     const { sealing, keys } = place;
     const redirectSchemes = options.redirectSchemes ?? ["cursor:"];
     const lifetimes = { ...DEFAULT_LIFETIMES, ...options.lifetimes };
+    const abuse = { ...DEFAULT_ABUSE_LIMITS, ...options.abuseLimits };
     const limits = { ...DEFAULT_REGISTRATION_LIMITS, ...options.registrationLimits };
     const store = new OAuthStore({ redis, hostname, sealing, lifetimes });
     const documents = new DocumentFetcher(options.documents);
@@ -97,7 +100,12 @@ export class AuthorizationServer {
     this.#endpoints = new Endpoints({
       engine,
       origin,
-      counter: new RegistrationCounter({ redis, hostname, limits, schemes: redirectSchemes }),
+      store,
+      limits: {
+        registrations: new RegistrationCounter({ redis, hostname, limits, schemes: redirectSchemes }),
+        authorizations: new AuthorizationLimit(abuse),
+        failures: new FailureLimit(abuse),
+      },
       keys: () => keys.current,
       errorPage: (problem) => login.errorPage(problem),
     });

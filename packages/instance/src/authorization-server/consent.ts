@@ -1,4 +1,6 @@
+import type { RateLimit } from "@gatehouse/shared/rate-limit";
 import { needsMembership, offeredScopes } from "../oauth/scope.ts";
+import { perMinute, retryAfter } from "./abuse-limits.ts";
 import { readBytes } from "./body-bytes.ts";
 import type { HostContext } from "./endpoints.ts";
 import { IdentityProviderError, type IdentityProvider } from "./identity-provider.ts";
@@ -13,6 +15,7 @@ import {
   LOGIN_NOT_SET_UP,
   LOGIN_UNAVAILABLE,
   problemPage,
+  TOO_MANY_ANSWERS,
 } from "./pages/problem-page.ts";
 import type { PendingLogin, PendingLogins } from "./pending-login.ts";
 import { randomValue, type SentLogins } from "./sent-login.ts";
@@ -25,6 +28,8 @@ export interface ConsentOptions {
   readonly binding: LoginBinding;
   readonly sent: SentLogins;
   readonly log: LoginLog;
+  /** How often the form of one login may come back within a minute: each approval leaves a record in Redis. */
+  readonly answersPerMinute: number;
 }
 
 /** Octets of a form with two fields, generously. */
@@ -33,9 +38,11 @@ const MAX_FORM_BYTES = 4096;
 /** The consent page, and what follows from its answer. Until it is approved nothing is kept and the provider knows nothing. */
 export class Consent {
   readonly #options: ConsentOptions;
+  readonly #answers: RateLimit;
 
   constructor(options: ConsentOptions) {
     this.#options = options;
+    this.#answers = perMinute(options.answersPerMinute);
   }
 
   /**
@@ -61,6 +68,8 @@ export class Consent {
   async decide(c: HostContext): Promise<Response> {
     const pending = await this.#find(c);
     if (pending === undefined) return this.#gone(c);
+    const wait = this.#answers.take(pending.uid, performance.now());
+    if (wait > 0) return this.#tooMany(c, pending, wait);
     const form = new URLSearchParams((await readBytes(c, MAX_FORM_BYTES)).toString());
     if (!this.#isOurForm(c, pending.uid, form)) {
       this.#record(c, pending, {
@@ -85,6 +94,13 @@ export class Consent {
       description: "the request was declined",
     });
     return seeOther(location, this.#options.binding.release(pending));
+  }
+
+  #tooMany(c: HostContext, pending: PendingLogin, wait: number): Response {
+    const { reason } = TOO_MANY_ANSWERS;
+    const message = "refused: too many answers of one login in this minute";
+    this.#record(c, pending, { level: "warn", event: "consent_refused", message, reason });
+    return problemPage({ ...TOO_MANY_ANSWERS, headers: { "retry-after": retryAfter(wait) } });
   }
 
   #gone(c: HostContext): Response {

@@ -1,22 +1,40 @@
+import type { LogRecord } from "@gatehouse/shared/log-record";
 import type { Context } from "hono";
 import type { AppBindings } from "../app.ts";
 import type { SigningKeys } from "../oauth/signing-key.ts";
+import {
+  retryAfter,
+  type AuthorizationLimit,
+  type FailureLimit,
+  type LimitReason,
+  type Shown,
+} from "./abuse-limits.ts";
 import { peerHasLeft, readBytes } from "./body-bytes.ts";
 import type { Engine, EngineAnswer } from "./engine.ts";
 import { isObject, toResponse, type EngineCall, type PageProblem } from "./engine-exchange.ts";
 import { noted } from "./answer-record.ts";
+import type { OAuthStore } from "./oauth-store.ts";
 import { activeRefreshToken, activeToken, readPresentedToken } from "./presented-token.ts";
 import { clientMetadata, clientUpdate, registrationAnswer } from "./register.ts";
 import type { RegistrationCounter } from "./registration-counter.ts";
 import { traceOf } from "./request-trace.ts";
+import { shownToOthers, shownToToken } from "./shown.ts";
 import { authorizationRequest, tokenRequest, type HostView } from "./request-compatibility.ts";
 
 export type HostContext = Context<{ Bindings: AppBindings }>;
 
+/** How much of what is taken. */
+interface EndpointLimits {
+  readonly registrations: RegistrationCounter;
+  readonly authorizations: AuthorizationLimit;
+  readonly failures: FailureLimit;
+}
+
 export interface EndpointsOptions {
   readonly engine: Engine;
   readonly origin: string;
-  readonly counter: RegistrationCounter;
+  readonly store: OAuthStore;
+  readonly limits: EndpointLimits;
   readonly keys: () => SigningKeys;
   readonly errorPage: (problem: PageProblem) => Response;
 }
@@ -40,7 +58,10 @@ export class Endpoints {
 
   /** `GET /authorize`: the browser goes on to the consent page, or back to the client with an error. */
   async authorize(c: HostContext): Promise<Response> {
-    const query = authorizationRequest(new URL(c.req.url).searchParams, this.#view(c));
+    const asked = new URL(c.req.url).searchParams;
+    const wait = this.#options.limits.authorizations.take(asked.get("client_id") ?? "", ipOf(c));
+    if (wait > 0) return this.#tooManyAuthorizations(c, wait);
+    const query = authorizationRequest(asked, this.#view(c));
     return this.#page(await this.#call(c, { url: `/authorize?${query.toString()}` }));
   }
 
@@ -53,11 +74,8 @@ export class Endpoints {
   async register(c: HostContext): Promise<Response> {
     const { bytes, json } = await readBody(c);
     if (json === undefined) return toResponse((await this.#call(c, rawBody(c, bytes))).response);
-    const wait = await this.#options.counter.take(json["redirect_uris"]);
-    if (wait > 0) {
-      this.#options.engine.record(traceOf(c), TOO_MANY);
-      return tooManyRegistrations(wait);
-    }
+    const wait = await this.#options.limits.registrations.take(json["redirect_uris"], ipOf(c));
+    if (wait > 0) return this.#tooMany(c, TOO_MANY_REGISTRATIONS, wait);
     const { response } = await this.#call(c, jsonBody("/register", clientMetadata(json)));
     return this.#clientAnswer(c, response);
   }
@@ -75,51 +93,90 @@ export class Endpoints {
 
   /** `POST /token` (RFC 6749 section 3.2). */
   async token(c: HostContext): Promise<Response> {
-    return toResponse((await this.#form(c, (form) => tokenRequest(form, this.#view(c)))).response);
+    const { bytes } = await readBody(c);
+    const form = new URLSearchParams(bytes.toString());
+    const shown = shownToToken(form, peerOf(c), this.#options.store);
+    return await this.#limited(c, shown, async () => {
+      const rewritten = tokenRequest(form, this.#view(c));
+      const body = this.#formBody(c, rewritten);
+      return toResponse((await this.#call(c, { ...body, hasLeft: () => peerHasLeft(c) })).response);
+    });
   }
 
   /** `POST /revoke` (RFC 7009). */
   async revoke(c: HostContext): Promise<Response> {
-    return toResponse((await this.#tokenForm(c)).response);
+    return await this.#tokenForm(c, ({ response }) => toResponse(response));
   }
 
   /** `POST /introspect` (RFC 7662); a client learns about its own tokens only. */
   async introspect(c: HostContext): Promise<Response> {
-    const { response, claims } = await this.#tokenForm(c);
-    const { json } = response;
-    if (json?.["active"] !== true) return toResponse(response);
-    return toResponse(response, claims === undefined ? activeRefreshToken(json) : activeToken(claims));
+    return await this.#tokenForm(c, ({ response }, claims) => {
+      const { json } = response;
+      if (json?.["active"] !== true) return toResponse(response);
+      return toResponse(response, claims === undefined ? activeRefreshToken(json) : activeToken(claims));
+    });
   }
 
   /** The engine refuses JWTs here, so it is given the id of a verified one, and finds its record. */
-  async #tokenForm(c: HostContext) {
+  async #tokenForm(
+    c: HostContext,
+    answer: (of: EngineAnswer, claims: Parameters<typeof activeToken>[0] | undefined) => Response,
+  ): Promise<Response> {
     const { bytes } = await readBody(c);
     const form = new URLSearchParams(bytes.toString());
-    const { origin, keys } = this.#options;
-    const shown = await readPresentedToken(form.get("token") ?? "", { origin, keys: keys() });
-    // A hint can only mislead (RFC 7009 section 2.1): the token itself says what it is.
-    form.delete("token_type_hint");
-    if (shown.kind !== "opaque") form.set("token", shown.kind === "access" ? shown.jti : "worthless");
-    const answer = await this.#call(c, {
-      ...this.#formBody(c, Buffer.from(form.toString())),
-      ...(shown.kind === "access" ? { presentedToken: shown.jti } : {}),
+    const { origin, keys, store } = this.#options;
+    const token = await readPresentedToken(form.get("token") ?? "", { origin, keys: keys() });
+    const isAccess = token.kind === "access";
+    const shown = shownToOthers(form, { ...peerOf(c), isVerified: isAccess }, store);
+    return await this.#limited(c, shown, async () => {
+      // A hint can only mislead (RFC 7009 section 2.1): the token itself says what it is.
+      form.delete("token_type_hint");
+      if (token.kind !== "opaque") form.set("token", isAccess ? token.jti : "worthless");
+      const engine = await this.#call(c, {
+        ...this.#formBody(c, form),
+        ...(isAccess ? { presentedToken: token.jti } : {}),
+      });
+      return answer(engine, isAccess ? token.claims : undefined);
     });
-    return { ...answer, claims: shown.kind === "access" ? shown.claims : undefined };
   }
 
-  async #form(c: HostContext, rewrite: (form: URLSearchParams) => URLSearchParams): Promise<EngineAnswer> {
-    const { bytes } = await readBody(c);
-    const form = rewrite(new URLSearchParams(bytes.toString()));
-    const body = this.#formBody(c, Buffer.from(form.toString()));
-    return await this.#call(c, { ...body, hasLeft: () => peerHasLeft(c) });
+  /** Answers, unless too much like it was refused before; counts what is refused now. */
+  async #limited(c: HostContext, shown: Shown, answer: () => Promise<Response>): Promise<Response> {
+    const { failures } = this.#options.limits;
+    const wait = await failures.wait(shown);
+    if (wait > 0) return this.#tooMany(c, TOO_MANY_FAILURES, wait);
+    const response = await answer();
+    if (response.status >= 400 && response.status < 500) failures.failed(shown);
+    return response;
+  }
+
+  #tooMany(c: HostContext, { what, ...step }: TooMany, wait: number): Response {
+    this.#options.engine.record(traceOf(c), {
+      level: "warn",
+      message: `refused: ${what} in this minute`,
+      ...step,
+    });
+    const body = { error: "temporarily_unavailable", error_description: `${what}, try again later` };
+    const headers = { "retry-after": retryAfter(wait), "cache-control": "no-store" };
+    return noted(Response.json(body, { status: 429, headers }), { reason: step.reason });
+  }
+
+  /** A person reads it: nobody has checked where this browser could be sent back to. */
+  #tooManyAuthorizations(c: HostContext, wait: number): Response {
+    const { reason } = TOO_MANY_AUTHORIZATIONS;
+    const refused = this.#tooMany(c, TOO_MANY_AUTHORIZATIONS, wait);
+    const description = `${TOO_MANY_AUTHORIZATIONS.what}, try again later`;
+    const page = this.#options.errorPage({ status: 429, error: "temporarily_unavailable", description });
+    page.headers.set("retry-after", refused.headers.get("retry-after") ?? "");
+    return noted(page, { reason });
   }
 
   /** Anything but a form goes to the engine under its own type, to be refused (contract section 10). */
-  #formBody(c: HostContext, bytes: Buffer): Partial<EngineCall> & { url: string } {
+  #formBody(c: HostContext, form: URLSearchParams): Partial<EngineCall> & { url: string } {
     return {
       url: c.req.path,
       authorization: c.req.header("authorization"),
-      body: { type: c.req.header("content-type") ?? "", bytes },
+      body: { type: c.req.header("content-type") ?? "", bytes: Buffer.from(form.toString()) },
     };
   }
 
@@ -168,21 +225,33 @@ function rawBody(c: HostContext, bytes: Buffer): { url: string; body: EngineCall
   return { url: c.req.path, body: { type: c.req.header("content-type") ?? FORM_TYPE, bytes } };
 }
 
-const TOO_MANY = {
-  level: "warn",
-  event: "client_refused",
-  message: "registration refused: too many in this minute",
-  reason: "too_many_registrations",
-} as const;
-
-function tooManyRegistrations(wait: number): Response {
-  const body = {
-    error: "temporarily_unavailable",
-    error_description: "too many registrations, try again later",
-  };
-  const answer = Response.json(body, {
-    status: 429,
-    headers: { "retry-after": String(wait), "cache-control": "no-store" },
-  });
-  return noted(answer, { reason: TOO_MANY.reason });
+function ipOf(c: HostContext): string {
+  return c.env.context.connection.addresses.source.ip;
 }
+
+function peerOf(c: HostContext) {
+  return { ip: ipOf(c), authorization: c.req.header("authorization") };
+}
+
+/** What there was too much of, for the answer and the record. */
+interface TooMany {
+  readonly what: string;
+  readonly event: LogRecord["event"];
+  readonly reason: LimitReason;
+}
+
+const TOO_MANY_REGISTRATIONS: TooMany = {
+  what: "too many registrations",
+  event: "client_refused",
+  reason: "too_many_registrations",
+};
+const TOO_MANY_AUTHORIZATIONS: TooMany = {
+  what: "too many started logins",
+  event: "authorization_refused",
+  reason: "too_many_authorizations",
+};
+const TOO_MANY_FAILURES: TooMany = {
+  what: "too many refused requests",
+  event: "token_refused",
+  reason: "too_many_failures",
+};

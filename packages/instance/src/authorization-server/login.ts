@@ -7,6 +7,7 @@ import type { App } from "../app.ts";
 import { faultOf } from "../fault.ts";
 import type { GrantedIdentity } from "../oauth/identity.ts";
 import { UserPins } from "../oauth/user-pin.ts";
+import { DEFAULT_ABUSE_LIMITS } from "./abuse-limits.ts";
 import { noted, peerLeft, recordAnswer } from "./answer-record.ts";
 import { Callback } from "./callback.ts";
 import { Consent } from "./consent.ts";
@@ -50,6 +51,8 @@ export interface ProviderLoginOptions {
   readonly http?: ProviderHttpOptions;
   /** Seconds from start to consent, and from consent to callback. Default, and most, 600. */
   readonly seconds?: number;
+  /** Answers of the consent page for one login within a minute. Default 20. */
+  readonly consentsPerLogin?: number;
 }
 
 /** Longest life of a `state` (MCP Security Best Practices). */
@@ -110,7 +113,8 @@ export class ProviderLogin implements Login {
       pins: this.#pins,
       log: this.#log,
     };
-    const consent = new Consent(shared);
+    const answersPerMinute = this.#options.consentsPerLogin ?? DEFAULT_ABUSE_LIMITS.consentsPerLogin;
+    const consent = new Consent({ ...shared, answersPerMinute });
     const callback = new Callback(shared);
     this.#mount(app, "/interaction/:uid", { GET: (c) => consent.show(c), POST: (c) => consent.decide(c) });
     app.use("/authorize", async (c, next) => {

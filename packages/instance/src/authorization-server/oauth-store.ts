@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { clientRecordSchema } from "@gatehouse/shared/client-record";
@@ -25,6 +26,8 @@ export interface OAuthStoreOptions {
   readonly lifetimes: Lifetimes;
 }
 
+const anyRecord = z.looseObject({ hostname: z.string() });
+
 /**
  * What several endpoints and engine models share about the records of one hostname. A record that ends with a grant is written
  * first and put on the grant's list, then the grant is looked for: see `revokeGrant` for why that order holds in every race.
@@ -40,6 +43,11 @@ export class OAuthStore {
     this.hostname = options.hostname;
     this.sealing = options.sealing;
     this.lifetimes = options.lifetimes;
+  }
+
+  /** Tells whether this hostname has a record under that key. */
+  async has(key: string): Promise<boolean> {
+    return (await readRecord(this.redis, key, { hostname: this.hostname, schema: anyRecord })) !== undefined;
   }
 
   /** Writes a grant, and files it under its client. It lives on with what is issued on it. */

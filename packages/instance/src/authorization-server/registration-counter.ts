@@ -1,11 +1,16 @@
+import { addressGroup } from "@gatehouse/shared/address-group";
+import type { RateLimit } from "@gatehouse/shared/rate-limit";
 import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { registrationCountKey } from "@gatehouse/shared/redis-keys";
 import { checkRedirectUri } from "../oauth/redirect-uri.ts";
+import { AddressShare, perMinute } from "./abuse-limits.ts";
+
+const MINUTE_MS = 60_000;
 
 /** Registrations per minute that are taken. */
 export interface RegistrationLimits {
-  /** For one redirect host. All loopback hosts count as one. Default 60. */
+  /** For one redirect host, from one address. All loopback hosts count as one. Default 60. */
   readonly perRedirectHost: number;
   /** For all of them together. Default 300. */
   readonly total: number;
@@ -15,7 +20,8 @@ export const DEFAULT_REGISTRATION_LIMITS: RegistrationLimits = { perRedirectHost
 
 /**
  * Counts registrations of one hostname. Never by address alone: all people behind one assistant come from its few addresses, and
- * a limit on those would lock them out together.
+ * a limit on those would lock them out together. Nor by redirect host alone: anybody may name that of an assistant. In all they are
+ * counted in Redis, for every process of the hostname; an address that has hardly registered anything is taken beyond that.
  */
 export class RegistrationCounter {
   readonly #options: {
@@ -24,6 +30,8 @@ export class RegistrationCounter {
     readonly limits: RegistrationLimits;
     readonly schemes: readonly string[];
   };
+  readonly #perRedirectHost: RateLimit;
+  readonly #share = new AddressShare();
 
   constructor(options: {
     redis: RedisClient;
@@ -32,25 +40,28 @@ export class RegistrationCounter {
     schemes: readonly string[];
   }) {
     this.#options = options;
+    this.#perRedirectHost = perMinute(options.limits.perRedirectHost);
   }
 
-  /** Returns 0 when this registration is taken, else the seconds to wait. */
-  async take(redirectUris: unknown): Promise<number> {
-    const { limits } = this.#options;
-    const second = Math.floor(Date.now() / 1000);
-    const minute = Math.floor(second / 60);
+  /** Returns 0 when this registration is taken, else the milliseconds to wait. */
+  async take(redirectUris: unknown, ip: string): Promise<number> {
     for (const host of this.#redirectHosts(redirectUris)) {
-      if ((await this.#count(host, minute)) > limits.perRedirectHost) return 60 - (second % 60);
+      const wait = this.#perRedirectHost.take(`${addressGroup(ip)} ${host}`, performance.now());
+      if (wait > 0) return wait;
     }
-    return (await this.#count("*", minute)) > limits.total ? 60 - (second % 60) : 0;
+    const isWithinShare = this.#share.take(ip);
+    const waitForAll = await this.#waitForAll();
+    return isWithinShare ? 0 : waitForAll;
   }
 
-  async #count(subject: string, minute: number): Promise<number> {
-    const { redis, hostname } = this.#options;
-    const key = registrationCountKey(hostname, subject, minute);
+  /** Counts one of this minute. */
+  async #waitForAll(): Promise<number> {
+    const { redis, hostname, limits } = this.#options;
+    const now = Date.now();
+    const key = registrationCountKey(hostname, Math.floor(now / MINUTE_MS));
     const count = await redis.incr(key);
     if (count === 1) await redis.expire(key, 120);
-    return count;
+    return count > limits.total ? MINUTE_MS - (now % MINUTE_MS) : 0;
   }
 
   #redirectHosts(uris: unknown): ReadonlySet<string> {

@@ -38,6 +38,9 @@ export function hostname(text: string): Hostname {
   return parsed.hostname;
 }
 
+/** A request of a test says with it from which address it shall seem to come. */
+export const PEER_FIELD = "test-peer";
+
 export const OCTOCAT: Identity = {
   uid: "github:583231",
   login: "octocat",
@@ -389,7 +392,7 @@ function listenerFor(server: AuthorizationServer, config: () => HostConfig): Lis
         connection: {
           id: newConnectionId(),
           addresses: {
-            source: { ip: "34.162.102.82", port: 4711 },
+            source: { ip: request.headers.get(PEER_FIELD) ?? "34.162.102.82", port: 4711 },
             destination: { ip: "192.0.2.1", port: 443 },
           },
         },

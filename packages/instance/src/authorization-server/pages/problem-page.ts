@@ -48,6 +48,13 @@ export const FORGED_FORM: Problem = {
   text: "Your choice was not taken, to be on the safe side. Allow cookies for this site, go back to the application and connect again.",
 };
 
+export const TOO_MANY_ANSWERS: Problem = {
+  status: 429,
+  reason: "too_many_consents",
+  title: "This form was sent too often",
+  text: "Your choice was not taken this time. Wait a minute and send it again, or go back to the application and connect again.",
+};
+
 export const LOGIN_UNAVAILABLE: Problem = {
   status: 503,
   reason: "login_unavailable",

@@ -15,7 +15,7 @@ import { startPrivateRedis } from "@gatehouse/testbed/private-redis";
 import { FreePorts } from "../demo/free-port.ts";
 import { GatehouseChild } from "../demo/gatehouse-child.ts";
 import { keepSecretKey } from "../demo/secret-key.ts";
-import { cpuSeconds, pinTo } from "./process-cpu.ts";
+import { cpuSeconds, pinTo, putFirst } from "./process-cpu.ts";
 import { median } from "./median.ts";
 import { hasHttpLoad, httpLoad } from "./http-load.ts";
 
@@ -74,7 +74,10 @@ async function startChain(name: Chain["name"], redisUrl: string, place: Place): 
       GATEHOUSE_CERTIFICATE_FILE: certPath,
       GATEHOUSE_CERTIFICATE_KEY_FILE: keyPath,
     });
-    for (const { pid } of [dispatcher, instance]) pinTo(CHAIN_CORE, pid);
+    for (const { pid } of [dispatcher, instance]) {
+      pinTo(CHAIN_CORE, pid);
+      putFirst(pid);
+    }
     return { name, port, processes: [dispatcher, instance] };
   });
 }
@@ -131,8 +134,10 @@ function report(measures: Readonly<Record<Chain["name"], Measure[]>>): number {
 
 if (!hasHttpLoad()) throw new Error("this benchmark needs h2load: apt-get install nghttp2-client");
 pinTo(OTHER_CORE, process.pid);
+putFirst(process.pid);
 const directory = await mkdtemp(join(tmpdir(), "gatehouse-bench-"));
 const [onRedis, offRedis] = [await startPrivateRedis(), await startPrivateRedis()];
+for (const { pid } of [onRedis, offRedis]) putFirst(pid);
 const upstream = createServer((_request, response) => response.end("hello\n")).listen(0, LOOPBACK);
 const chains: Chain[] = [];
 try {

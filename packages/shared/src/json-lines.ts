@@ -16,13 +16,8 @@ const OPEN = "{".charCodeAt(0);
 const CLOSE = "}".charCodeAt(0);
 const NEWLINE = "\n".charCodeAt(0);
 
-/** A member's name as it stands before its value. */
-export type MemberName = string & { readonly __memberName: never };
-
-/** Returns the name with its quotes and colon; only for letters and digits, which need no escape. */
-export function memberName(name: string): MemberName {
-  return `"${name}":` as MemberName;
-}
+/** A member's name as it stands before its value. Letters and digits only, which need no escape. */
+export type MemberName = `"${string}":`;
 
 /**
  * JSON objects of known shape, one a line, written as octets. `JSON.stringify` of the same object and the copy of its text cost half as

@@ -3,6 +3,7 @@ import { Cluster, Redis, type RedisOptions } from "ioredis";
 import { ClusterConnection } from "./redis-cluster.ts";
 import { reconnectDelayMs, serverOptions } from "./redis-options.ts";
 import { parseClusterUrl, parseRedisUrl, REDIS_URL_FORMS } from "./redis-url.ts";
+import "./fast-strings.ts"; // behind ioredis
 
 /** The end of a Cluster's connections is told only where one was open. */
 const END_TIMEOUT_MS = 500;

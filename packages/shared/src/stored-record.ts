@@ -1,43 +1,44 @@
 import { z } from "zod";
-import { memberName, type JsonLines, type MemberName } from "./json-lines.ts";
+import type { JsonLines, MemberName } from "./json-lines.ts";
 import { EVENTS, LEVELS, type LogRecord } from "./log-record.ts";
 
 /**
  * The stored form of a record: JSON with one or two letters for a name, because names would be a third of what a million records
- * take. A field that is not listed here is not stored; the codec's test compares the list with `LogRecord`.
+ * take. A field that is not listed here is not stored; the codec's test compares the list with `LogRecord`. Each name as it stands in the text.
  */
-const NAMES = {
-  time: "t",
-  level: "l",
-  component: "c",
-  event: "e",
-  message: "m",
-  hostname: "h",
-  ip: "ip",
-  conn: "cn",
-  req: "rq",
-  trace_id: "tr",
-  method: "mt",
-  path: "p",
-  status: "s",
-  duration_ms: "d",
-  upstream_ms: "um",
-  chunks: "ch",
-  mcp_method: "mm",
-  mcp_tool: "tl",
-  user: "u",
-  uid: "ui",
-  scopes: "sc",
-  client_id: "cl",
-  upstream: "up",
-  reason: "r",
-  bytes_in: "bi",
-  bytes_out: "bo",
-  ended_by: "eb",
-  phase: "ph",
-} as const satisfies Record<keyof LogRecord, string>;
+const MEMBERS = {
+  time: '"t":',
+  level: '"l":',
+  component: '"c":',
+  event: '"e":',
+  message: '"m":',
+  hostname: '"h":',
+  ip: '"ip":',
+  conn: '"cn":',
+  req: '"rq":',
+  trace_id: '"tr":',
+  method: '"mt":',
+  path: '"p":',
+  status: '"s":',
+  duration_ms: '"d":',
+  upstream_ms: '"um":',
+  chunks: '"ch":',
+  mcp_method: '"mm":',
+  mcp_tool: '"tl":',
+  user: '"u":',
+  uid: '"ui":',
+  scopes: '"sc":',
+  client_id: '"cl":',
+  upstream: '"up":',
+  reason: '"r":',
+  bytes_in: '"bi":',
+  bytes_out: '"bo":',
+  ended_by: '"eb":',
+  phase: '"ph":',
+} as const satisfies Record<keyof LogRecord, MemberName>;
 
-const FIELDS = Object.entries(NAMES) as readonly (readonly [keyof LogRecord, string])[];
+/** Fields and their short names. */
+const FIELDS = Object.entries(MEMBERS).map(([field, member]) => [field, member.slice(1, -2)] as const);
 
 /** Longest text of one field that is stored, in UTF-16 units: a path may be as long as a request header, and a record is kept for weeks. */
 const MAX_TEXT_LENGTH = 2048;
@@ -56,11 +57,6 @@ const schema = z.object({
   ...Object.fromEntries(["u", "ui", "cl", "up", "r", "eb", "ph"].map((name) => [name, text])),
   ...Object.fromEntries(["s", "d", "um", "ch", "bi", "bo"].map((name) => [name, number])),
 });
-
-/** Every name as it stands in the text. */
-const MEMBERS = Object.fromEntries(FIELDS.map(([field, name]) => [field, memberName(name)])) as Readonly<
-  Record<keyof LogRecord, MemberName>
->;
 
 /** Writes the stored text of a record: one line. */
 export function writeRecord(record: LogRecord, lines: JsonLines): void {

@@ -1,9 +1,12 @@
 import { once } from "node:events";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { keepStringsFast } from "./fast-strings.ts";
 import { ClusterConnection } from "./redis-cluster.ts";
 import { reconnectDelayMs, serverOptions } from "./redis-options.ts";
 import { parseClusterUrl, parseRedisUrl, REDIS_URL_FORMS } from "./redis-url.ts";
-import "./fast-strings.ts"; // behind ioredis
+
+// ioredis is loaded, and extends it.
+keepStringsFast();
 
 /** The end of a Cluster's connections is told only where one was open. */
 const END_TIMEOUT_MS = 500;

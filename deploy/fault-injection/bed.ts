@@ -29,8 +29,10 @@ export interface Place {
   readonly instances?: Readonly<Partial<Record<Host, Pick<ProtectedHostSpec, "env" | "enter" | "target">>>>;
   /** Relays that can delay between the tiers, and in front of Redis. */
   readonly isRelayed?: boolean;
-  /** Address that Redis and the upstream are reached on; without it they are on loopback alone. */
+  /** Address that the upstream is reached on; without it, it is on loopback alone. */
   readonly servesOn?: string;
+  /** Makes the single Redis reachable elsewhere, given its socket; returns its URL there. */
+  readonly redisThrough?: (socketPath: string) => Promise<string>;
   /** Redis under Sentinels instead of a single one. */
   readonly hasSentinels?: boolean;
   /** When the bed stands: what only then can be done. */
@@ -153,7 +155,7 @@ export class Bed {
   }
 
   async #startRedis(): Promise<string> {
-    const { hasSentinels = false, servesOn, isRelayed = false } = this.#place;
+    const { hasSentinels = false, isRelayed = false, redisThrough } = this.#place;
     if (hasSentinels) {
       const sentinels = await startPrivateRedisSentinel();
       this.sentinels = sentinels;
@@ -163,9 +165,10 @@ export class Bed {
     const redis = await startPrivateRedis({ args: DURABLE });
     this.redis = redis;
     this.#undo.push(() => redis.stop());
-    if (!isRelayed && servesOn === undefined) return redis.url;
-    this.redisRelay = await this.#relay(servesOn ?? "127.0.0.1", { path: redis.socketPath });
-    return `redis://${servesOn ?? "127.0.0.1"}:${this.redisRelay.port}`;
+    if (redisThrough !== undefined) return await redisThrough(redis.socketPath);
+    if (!isRelayed) return redis.url;
+    this.redisRelay = await this.#relay("127.0.0.1", { path: redis.socketPath });
+    return `redis://127.0.0.1:${this.redisRelay.port}`;
   }
 
   async #host(hostname: Host): Promise<ProtectedHostSpec> {

@@ -27,7 +27,17 @@ const FAULTS: readonly Fault[] = [
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
+/** What keeps a bed from standing (a port that somebody took, a machine with too much to do) is no finding; twice it is. */
 async function inject(fault: Fault): Promise<Outcome> {
+  try {
+    return await injectOnce(fault);
+  } catch (error) {
+    say(`again: ${fault.name}: ${error instanceof Error ? error.stack : String(error)}`);
+    return await injectOnce(fault);
+  }
+}
+
+async function injectOnce(fault: Fault): Promise<Outcome> {
   const bed = await Bed.start(PATIENCE_MS, await fault.place?.());
   try {
     return await runFault(bed, fault, TIMING);

@@ -1,14 +1,16 @@
 import { execFileSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
 import { freePort } from "../test/support/free-port.ts";
 import {
   createMachineNetwork,
   missingForNamespaces,
-  type MachineNetwork,
   type NetworkMachine,
 } from "../test/support/machine-network.ts";
 import { startRelay, type Relay } from "../test/support/relay.ts";
+import { until } from "../test/support/until.ts";
 import { HOSTS, OPEN, PROTECTED, type Bed, type Place } from "./bed.ts";
 import type { Fault } from "./fault.ts";
 import { SECONDS } from "./process-faults.ts";
@@ -17,21 +19,23 @@ const INSTANCE_PORTS = { [OPEN]: 13_001, [PROTECTED]: 13_002 };
 /** TCP sends again after 0.2 s, then twice as long each time, and a connection is asked for again after 1, 3 and 7 s: beyond all that anybody waits for. */
 const LONG_SECONDS = 20;
 const LOSS = 0.2;
+const REDIS_PORT = 6379;
 const DELAY_MS = 300;
 
-/** The dispatcher on one machine, the instances on another, Redis and the upstream on a third: this one. */
+/** The dispatcher, the instances and Redis on machines of their own, the upstream and the provider on this one. */
 interface Machines {
-  readonly network: MachineNetwork;
   readonly dispatcher: NetworkMachine;
   readonly instances: NetworkMachine;
+  readonly redis: NetworkMachine;
 }
 
 const machinesOf = new WeakMap<Bed, Machines>();
 
 async function threeMachines(): Promise<Place> {
-  const network = createMachineNetwork(2);
-  const [dispatcher, instances] = network.machines;
-  if (dispatcher === undefined || instances === undefined) throw new Error("two machines were asked for");
+  const network = createMachineNetwork(3);
+  const [dispatcher, instances, redis] = network.machines;
+  if (dispatcher === undefined || instances === undefined || redis === undefined)
+    throw new Error("three machines were asked for");
   const listen = await freePort();
   const open: { relays: Relay[]; inside: ChildProcess[] } = { relays: [], inside: [] };
   const instance = (host: keyof typeof INSTANCE_PORTS) => ({
@@ -43,13 +47,19 @@ async function threeMachines(): Promise<Place> {
   });
   return {
     servesOn: network.address,
+    redisThrough: async (socketPath) => {
+      open.inside.push(relayInside(redis, `${redis.address}:${REDIS_PORT}`, socketPath));
+      const url = `redis://${redis.address}:${REDIS_PORT}`;
+      await until(() => canConnect(redis.address), Boolean);
+      return url;
+    },
     dispatcher: {
       enter: dispatcher.enter,
       env: { GATEHOUSE_DISPATCHER_LISTEN: `${dispatcher.address}:${listen}` },
     },
     instances: { [OPEN]: instance(OPEN), [PROTECTED]: instance(PROTECTED) },
     finish: async (bed) => {
-      machinesOf.set(bed, { network, dispatcher, instances });
+      machinesOf.set(bed, { dispatcher, instances, redis });
       const { gatehouse, protectedGatehouse } = bed;
       for (const host of HOSTS)
         await gatehouse.store.set(`route:${host}`, `${instances.address}:${INSTANCE_PORTS[host]}`);
@@ -59,7 +69,7 @@ async function threeMachines(): Promise<Place> {
       const provider = Number(new URL(protectedGatehouse.github.url).port);
       const outside = await startRelay(network.address, { host: "127.0.0.1", port: provider });
       open.relays.push(outside);
-      open.inside.push(relayInside(instances, provider, `${network.address}:${outside.port}`));
+      open.inside.push(relayInside(instances, `127.0.0.1:${provider}`, `${network.address}:${outside.port}`));
     },
     leave: async () => {
       for (const child of open.inside) await endProcess(child, "SIGKILL", 1_000);
@@ -69,54 +79,54 @@ async function threeMachines(): Promise<Place> {
   };
 }
 
-/** Makes something of another machine reachable on a machine's own loopback. */
-function relayInside(machine: NetworkMachine, port: number, to: string): ChildProcess {
+/** A relay on a machine: from an address there to one that it reaches, or to a unix socket. */
+function relayInside(machine: NetworkMachine, from: string, to: string): ChildProcess {
   const [command = "", ...enter] = machine.enter;
   const main = join(import.meta.dirname, "relay-main.ts");
-  return startGuarded(command, [...enter, process.execPath, "--conditions=source", main, String(port), to]);
+  return startGuarded(command, [...enter, process.execPath, "--conditions=source", main, from, to]);
 }
 
-/** A rule of the firewall on one machine, as arguments of iptables behind the chain. */
+async function canConnect(address: string): Promise<boolean> {
+  const socket = connect(REDIS_PORT, address);
+  await once(socket, "connect").finally(() => socket.destroy());
+  return true;
+}
+
+/** A rule of the firewall, as arguments of iptables behind the packets it is about. */
 type Rule = readonly string[];
-type Link = (
-  machines: Machines,
-  bed: Bed,
-) => { readonly at: NetworkMachine; readonly peer: readonly string[] }[];
+type Link = (machines: Machines) => readonly (readonly [NetworkMachine, NetworkMachine])[];
 
-const betweenTiers: Link = ({ dispatcher, instances }) => [{ at: instances, peer: [dispatcher.address] }];
-const toRedis: Link = ({ network, dispatcher, instances }, bed) =>
-  [dispatcher, instances].map((at) => ({ at, peer: [network.address, String(bed.redisRelay?.port)] }));
+const betweenTiers: Link = ({ dispatcher, instances }) => [[dispatcher, instances]];
+const toRedis: Link = ({ dispatcher, instances, redis }) => [
+  [dispatcher, redis],
+  [instances, redis],
+];
 
-/** Puts a rule on both directions of a link, and takes it away again. `cuts`: what is connected is reset on both sides first. */
+/**
+ * Puts a rule on both directions of a link, where packets arrive, and takes it away again: a packet that is dropped where it leaves is
+ * no loss to its sender, who knows and soon sends it again. `cuts`: what is connected is reset on both sides.
+ */
 function rule(link: Link, verdict: Rule, { cuts = false } = {}): Fault["inject"] {
   return async (bed) => {
     const machines = machinesOf.get(bed);
     if (machines === undefined) throw new Error("this bed is on one machine");
+    const directions = link(machines).flatMap(([one, other]) => [
+      { at: one, from: other },
+      { at: other, from: one },
+    ]);
     const each = (action: "-A" | "-D"): void => {
-      for (const { at, peer } of link(machines, bed)) {
-        const [address = "", port] = peer;
-        const from = ["-s", address, "-p", "tcp", ...(port === undefined ? [] : ["--sport", port])];
-        const to = ["-d", address, "-p", "tcp", ...(port === undefined ? [] : ["--dport", port])];
-        iptables(at, [action, "INPUT", ...from, ...verdict]);
-        iptables(at, [action, "OUTPUT", ...to, ...verdict]);
-      }
+      for (const { at, from } of directions)
+        run(at, ["iptables", "-w", action, "INPUT", "-s", from.address, "-p", "tcp", ...verdict]);
     };
     each("-A");
-    if (cuts) for (const { at, peer } of link(machines, bed)) cut(at, peer);
+    if (cuts) for (const { at, from } of directions) run(at, ["ss", "-K", "dst", from.address]);
     return async () => each("-D");
   };
 }
 
-function iptables(at: NetworkMachine, args: readonly string[]): void {
+function run(at: NetworkMachine, program: readonly string[]): void {
   const [command = "", ...enter] = at.enter;
-  execFileSync(command, [...enter, "iptables", "-w", ...args], { stdio: ["ignore", "ignore", "pipe"] });
-}
-
-/** Resets every connection to a peer, on both sides. */
-function cut(at: NetworkMachine, [address = "", port]: readonly string[]): void {
-  const [command = "", ...enter] = at.enter;
-  const filter = ["dst", port === undefined ? address : `${address}:${port}`];
-  execFileSync(command, [...enter, "ss", "-K", ...filter], { stdio: ["ignore", "ignore", "pipe"] });
+  execFileSync(command, [...enter, ...program], { stdio: ["ignore", "ignore", "pipe"] });
 }
 
 const lose: Rule = ["-m", "statistic", "--mode", "random", "--probability", String(LOSS), "-j", "DROP"];

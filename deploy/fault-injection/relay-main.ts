@@ -1,6 +1,8 @@
-// `relay-main.ts PORT ADDRESS:PORT`: a relay from loopback, to be run where that is another machine's.
+// `relay-main.ts ADDRESS:PORT TO`: a relay, to be run on another machine; TO is an address with a port, or the path of a socket.
 import { startRelay } from "../test/support/relay.ts";
 
-const [port = "", to = ""] = process.argv.slice(2);
-const [, host = "", toPort = ""] = /^(.+):(\d+)$/.exec(to) ?? [];
-await startRelay("127.0.0.1", { host, port: Number(toPort) }, { port: Number(port) });
+const [from = "", to = ""] = process.argv.slice(2);
+const { hostname: address, port } = new URL(`tcp://${from}`);
+const target = to.startsWith("/") ? { path: to } : new URL(`tcp://${to}`);
+const place = "path" in target ? target : { host: target.hostname, port: Number(target.port) };
+await startRelay(address, place, { port: Number(port) });

@@ -13,6 +13,9 @@ const RECOVERY_GOAL_MS = 5_000;
 /** How often a bed may be found unwell before a fault: on a machine with too much else to do, nothing could be told from what fails. */
 const UNWELL = 10;
 
+/** How long streams are waited for that TCP keeps waiting. */
+const LONGEST_STILL_MS = 60_000;
+
 /** All in milliseconds. */
 export interface Timing {
   /** Without any failure before the fault. */
@@ -68,6 +71,7 @@ export async function runFault(bed: Bed, fault: Fault, timing: Timing): Promise<
     await delay(timing.afterMs);
     const during = attempts.between(beganAt, performance.now());
     const stillOpen = streams.open;
+    if (fault.isOutlastedByTcp === true) await untilFlowing(streams);
     const flowingMs = streams.stillUntil(endedAt) - endedAt;
     await load.stop();
     await streams.stop();
@@ -92,6 +96,11 @@ export async function runFault(bed: Bed, fault: Fault, timing: Timing): Promise<
     await load.stop();
     await streams.stop();
   }
+}
+
+async function untilFlowing(streams: Streams): Promise<void> {
+  const deadline = performance.now() + LONGEST_STILL_MS;
+  while (streams.isStill && performance.now() < deadline) await delay(100);
 }
 
 /** @throws when something fails in every span of time that is looked at, though no fault is on */

@@ -50,11 +50,15 @@ export class Streams {
     return this.#lastEvents.size;
   }
 
+  /** Whether a stream that is open stands still. */
+  get isStill(): boolean {
+    const now = performance.now();
+    return [...this.#lastEvents.values()].some((last) => now - last > STILL_MS);
+  }
+
   /** Until when a stream stood still, of all that were open after `since`; `since` when none did. */
   stillUntil(since: number): number {
-    const now = performance.now();
-    const isStill = [...this.#lastEvents.values()].some((last) => now - last > STILL_MS);
-    return isStill ? now : Math.max(since, ...this.#wentOn);
+    return this.isStill ? performance.now() : Math.max(since, ...this.#wentOn);
   }
 
   async stop(): Promise<void> {

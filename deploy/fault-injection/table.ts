@@ -1,4 +1,5 @@
 import { arch, cpus, release, totalmem } from "node:os";
+import type { Fault } from "./fault.ts";
 import type { Fate, Outcome } from "./run.ts";
 
 /** Lines of the page that are written by the program. */
@@ -42,9 +43,13 @@ function row(outcome: Outcome): string {
     ...fates.map(cell),
     `${acknowledged}, ${lost.length === 0 ? "none" : lost.join("; ")}`,
     backAfter(outcome),
-    missed.length === 0 ? "met" : `**${missed.join("; ")}**`,
+    missed.length > 0 ? `**${missed.join("; ")}**` : met(fault),
   ];
   return `| ${cells.join(" | ")} |`;
+}
+
+function met({ isOutlastedByTcp = false }: Fault): string {
+  return isOutlastedByTcp ? "met, but for connections that were open" : "met";
 }
 
 function backAfter({ recoveryMs, flowingMs }: Outcome): string {

@@ -161,14 +161,15 @@ function missedBy(outcome: Omit<Outcome, "missed">, ended: Streams["ended"], sti
   if (backMs > RECOVERY_GOAL_MS) missed.push(`not back within ${RECOVERY_GOAL_MS / 1000} s`);
   if (strays.length > 0) missed.push(`${strays.length} streams ended that the fault did not touch`);
   if (stillOpen < STREAMS) missed.push(`only ${stillOpen} of ${STREAMS} streams are open again`);
-  for (const { kind, failed, problems } of fates) {
-    if (failed > 0 && fault.spares.includes(kind)) missed.push(`${kind} failed (${problems[0]})`);
-  }
-  for (const { kind, tried, isWell } of fates) {
-    if (tried === 0 && kind !== "streams") missed.push(`${kind}: none was tried`);
-    if (!isWell && kind !== "streams") missed.push(`${kind}: not well again`);
-  }
-  return missed;
+  return [...missed, ...fates.flatMap((fate) => missedByKind(fault, fate))];
+}
+
+function missedByKind(fault: Fault, { kind, tried, failed, problems, isWell }: Fate): string[] {
+  if (failed > 0 && fault.spares.includes(kind)) return [`${kind} failed (${problems[0]})`];
+  // How many streams are open is counted apart.
+  if (kind === "streams") return [];
+  if (tried === 0) return [`${kind}: none was tried`];
+  return isWell ? [] : [`${kind}: not well again`];
 }
 
 type Pids = ReadonlyMap<string, number>;

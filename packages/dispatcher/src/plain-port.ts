@@ -36,6 +36,8 @@ const CHECK_MS = 1000;
 const MAX_CONNECTIONS = 512;
 /** Slow ones of one address (IPv6: one /64) leave room for an authority. */
 const MAX_CONNECTIONS_PER_ADDRESS = 64;
+/** An answer costs a tenth of a millisecond: what is limited by this is the record of them. As on the other port by default. */
+const CONNECTIONS_PER_SECOND_PER_ADDRESS = 1000;
 
 const ANSWERED = { event: "challenge_answered", message: "challenge answered: http-01" } as const;
 const NOT_FOUND: Answer = { status: 404, text: "" };
@@ -51,7 +53,7 @@ export class PlainPort {
   readonly #limits = new ConnectionLimits({
     max: MAX_CONNECTIONS,
     maxPerAddress: MAX_CONNECTIONS_PER_ADDRESS,
-    perSecondPerAddress: MAX_CONNECTIONS_PER_ADDRESS,
+    perSecondPerAddress: CONNECTIONS_PER_SECOND_PER_ADDRESS,
   });
   #redis: RedisClient | undefined;
 

@@ -1,4 +1,4 @@
-// `node scripts/run.mjs demo | demo-stop | test | check | nspawn | faults | audit | mutation`: the README's commands, from a fresh clone, with only Node and npm.
+// `node scripts/run.mjs demo | demo-stop | test | check | nspawn | faults | flood | soak | audit | mutation`: the README's commands, from a fresh clone, with only Node and npm.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ const CHECKS = [
   { what: "licences and advisories", program: ["node", "scripts/supply-chain/main.ts"] },
 ];
 
-const commands = { demo, "demo-stop": demoStop, test, check, nspawn, faults, audit, mutation };
+const commands = { demo, "demo-stop": demoStop, test, check, nspawn, faults, flood, soak, audit, mutation };
 
 async function demo(args) {
   const { node, env } = await prepare();
@@ -47,8 +47,22 @@ async function nspawn() {
 
 /** Faults across process boundaries, under load; see deploy/fault-injection/main.ts. */
 async function faults(args) {
+  return await deployProgram("fault-injection", args);
+}
+
+/** Honest traffic while hostile connections pour in; see deploy/flood/main.ts. */
+async function flood(args) {
+  return await deployProgram("flood", args);
+}
+
+/** Mixed traffic for hours, with restarts and changes; see deploy/soak/main.ts. */
+async function soak(args) {
+  return await deployProgram("soak", args);
+}
+
+async function deployProgram(directory, args) {
   const { node, env } = await prepare();
-  const main = join(ROOT, "deploy/fault-injection/main.ts");
+  const main = join(ROOT, "deploy", directory, "main.ts");
   return await handOver(node, ["--conditions=source", main, ...args], env);
 }
 

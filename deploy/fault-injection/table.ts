@@ -1,4 +1,5 @@
-import { arch, cpus, release, totalmem } from "node:os";
+import { describeMachine } from "../machine.ts";
+import { withWritten } from "../written-part.ts";
 import type { Fault } from "./fault.ts";
 import type { Fate, Outcome } from "./run.ts";
 
@@ -14,18 +15,14 @@ export interface Skipped {
 
 /** Returns the page with the table of this run in the place of the last one. @throws when the marks are missing */
 export function withTable(page: string, table: string): string {
-  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
-  if (begin === -1 || end < begin) throw new Error("docs/reliability.md has lost the marks of its table");
-  return `${page.slice(0, begin + BEGIN.length)}\n\n${table}\n${page.slice(end)}`;
+  return withWritten(page, { begin: BEGIN, end: END }, table);
 }
 
 /** Returns the table in Markdown, with the day and the kind of machine. */
 export function renderTable(outcomes: readonly Outcome[], skipped: readonly Skipped[]): string {
   const day = new Date().toISOString().slice(0, 10);
-  const memory = Math.round(totalmem() / 2 ** 30);
-  const machine = `${cpus().length} cores, ${memory} GiB, Linux ${release().split("-")[0]} ${arch()}, Node ${process.versions.node}`;
   const lines = [
-    `Run on ${day}: ${machine}.`,
+    `Run on ${day}: ${describeMachine()}.`,
     "",
     "| fault | new connections | kept connections | streams | logins | registrations | refreshes | operator | acknowledged, lost | back after | goals |",
     "|---|---|---|---|---|---|---|---|---|---|---|",

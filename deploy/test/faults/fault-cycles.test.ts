@@ -6,7 +6,8 @@ import { connect, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import { startGatehouse, type Gatehouse } from "../support/gatehouse.ts";
 import { exchange, openStream, openStreamingPeer, startRequest } from "../support/https-peer.ts";
-import { MEASURABLE, tenCycles } from "../support/ten-cycles.ts";
+import { MEASURABLE } from "../support/held-size.ts";
+import { tenCycles } from "../support/ten-cycles.ts";
 import { until } from "../support/until.ts";
 import { UpstreamProcess } from "../support/upstream-process.ts";
 

@@ -97,6 +97,14 @@ export const instanceOptions = {
     max: 3_600_000,
     fallback: 75_000,
   }),
+  refusedIdleTimeoutMs: integerOption({
+    env: "GATEHOUSE_REFUSED_KEEPALIVE_TIMEOUT_MS",
+    describe:
+      "The same for a connection on which nothing but refusals (4xx, 5xx) was ever answered: it holds a place and shows nothing for it.",
+    min: 100,
+    max: 3_600_000,
+    fallback: 10_000,
+  }),
   maxConnections: optional(
     integerOption({
       env: "GATEHOUSE_INSTANCE_MAX_CONNECTIONS",

@@ -8,6 +8,14 @@ import type { ConnectionContext } from "./request-context.ts";
  */
 const FIRST_REQUEST_MS = 3000;
 
+/** What a connection needs to know of its server. */
+interface HttpConnectionOptions {
+  /** Milliseconds without a request after which it is closed when nothing but refusals was ever answered on it. */
+  readonly refusedIdleTimeoutMs: number;
+  /** Called once, when the peer has sent a whole request header. */
+  readonly onFirstRequest: () => void;
+}
+
 /** One HTTP connection: what runs on it, and how it ends when the process drains. */
 export class HttpConnection {
   readonly context: ConnectionContext;
@@ -15,13 +23,15 @@ export class HttpConnection {
   #session: ServerHttp2Session | undefined;
   #isUpgraded = false;
   #hadRequest = false;
+  /** Something else than a refusal was answered. */
+  #isProven = false;
+  #idleTimer: NodeJS.Timeout | undefined;
   #isDraining = false;
-  readonly #onFirstRequest: () => void;
+  readonly #options: HttpConnectionOptions;
 
-  /** `onFirstRequest`: called once, when the peer has sent a whole request header. */
-  constructor(context: ConnectionContext, onFirstRequest: () => void) {
+  constructor(context: ConnectionContext, options: HttpConnectionOptions) {
     this.context = context;
-    this.#onFirstRequest = onFirstRequest;
+    this.#options = options;
   }
 
   /** Requests that run. */
@@ -42,10 +52,14 @@ export class HttpConnection {
   began(response: Response): void {
     this.#running.add(response);
     this.#heard();
+    clearTimeout(this.#idleTimer);
     if (this.#isDraining) this.#finish();
+    const statusOf = statusAfterwards(response);
     response.once("close", () => {
       this.#running.delete(response);
+      if (statusOf() < 400) this.#isProven = true;
       if (this.#isDraining) this.#endIfIdle();
+      else if (!this.#isProven && this.#running.size === 0) this.#watchIdle();
     });
   }
 
@@ -57,8 +71,16 @@ export class HttpConnection {
     this.context.socket.once("close", () => clearTimeout(timer));
   }
 
+  /** A client that was told what it lacks goes on at once; one that only holds a place that others need does not. */
+  #watchIdle(): void {
+    this.#idleTimer = setTimeout(() => {
+      this.#session?.close();
+      this.#endIfIdle();
+    }, this.#options.refusedIdleTimeoutMs).unref();
+  }
+
   #heard(): void {
-    if (!this.#hadRequest) this.#onFirstRequest();
+    if (!this.#hadRequest) this.#options.onFirstRequest();
     this.#hadRequest = true;
   }
 
@@ -77,4 +99,11 @@ export class HttpConnection {
     // In order: what was written is still sent.
     this.context.socket.end();
   }
+}
+
+/** Returns what tells the status when the response is over, also one that was sent on the stream itself. Not answered is no good answer. */
+function statusAfterwards(response: Response): () => number {
+  if (!("stream" in response)) return () => (response.headersSent ? response.statusCode : Infinity);
+  const { stream } = response;
+  return () => Number(stream.sentHeaders?.[":status"] ?? Infinity);
 }

@@ -11,6 +11,8 @@ export interface HttpLimits {
   readonly headersTimeoutMs: number;
   /** Milliseconds without a request after which a connection is closed. */
   readonly idleTimeoutMs: number;
+  /** The same where nothing but refusals was ever answered. */
+  readonly refusedIdleTimeoutMs: number;
   /** Octets of one request header. */
   readonly maxHeaderBytes: number;
 }
@@ -89,7 +91,7 @@ export class HttpServers {
    */
   serve(context: ConnectionContext, onFirstRequest: () => void): void {
     const { socket } = context;
-    const connection = new HttpConnection(context, onFirstRequest);
+    const connection = new HttpConnection(context, { ...this.#limits, onFirstRequest });
     this.#open.add(connection);
     this.#byOwner.set(socket, connection);
     socket.once("close", () => this.#open.delete(connection));

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { once } from "node:events";
 import {
+  ask,
   eventually,
   HEADER,
   HOSTNAME,
@@ -68,4 +70,27 @@ test("who has asked for nothing yet makes room at the limit, the oldest first, i
   kept.destroy();
   await eventually(async () => (await connections()) < MAX);
   expect((await front.get()).status).toBe(200);
+});
+
+test("a connection on which nothing but refusals was answered ends sooner, over HTTP/1.1 and HTTP/2", async () => {
+  const impatient = await bed.start({ GATEHOUSE_REFUSED_KEEPALIVE_TIMEOUT_MS: "200" });
+  const open = async (path: string) => {
+    const socket = await impatient.connect({ ALPNProtocols: ["http/1.1"] });
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`);
+    await new Promise((resolve) => socket.once("data", resolve));
+    return socket;
+  };
+  bed.upstream.answers.set("/missing", (_request, response) => response.writeHead(404).end());
+  const session = await impatient.http2();
+  const over = once(session, "close");
+  expect((await ask(session, { ":path": "/missing" })).status).toBe(404);
+  const fine = await open("/");
+  const refusedOnly = await open("/missing");
+  await Promise.all([untilClosed(refusedOnly), over]);
+  expect(fine.closed).toBe(false);
+  // One good answer is enough for good.
+  fine.write(`GET /missing HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`);
+  await new Promise((resolve) => fine.once("data", resolve));
+  await untilClosed(await open("/missing"));
+  expect(fine.closed).toBe(false);
 });

@@ -1,0 +1,63 @@
+import { join } from "node:path";
+import { processSize, type ProcessSize } from "./process-size.ts";
+import { until } from "./until.ts";
+
+export type Pids = () => Readonly<Record<string, number>>;
+export type Sizes = Readonly<Record<string, ProcessSize>>;
+
+/** Environment of every process whose memory is compared. */
+export const MEASURABLE = {
+  NODE_OPTIONS: `--import=${join(import.meta.dirname, "collect-on-signal.mjs")}`,
+};
+
+/** Connections that were closed last end, and their memory with them. */
+const SETTLE_TIMEOUT_MS = 30_000;
+/** Measurements in a row without a change of descriptors before they count as standing still. */
+const STILL = 10;
+
+/** Measures again and again, collecting garbage in between, until the descriptors of all processes stand still. */
+export async function settledSizes(pids: Pids): Promise<Sizes> {
+  let last = "";
+  let repeats = 0;
+  return await until(
+    () => measure(pids()),
+    (now) => {
+      const descriptors = JSON.stringify(Object.values(now).map((size) => size.descriptors));
+      repeats = descriptors === last ? repeats + 1 : 0;
+      last = descriptors;
+      return repeats >= STILL;
+    },
+    SETTLE_TIMEOUT_MS,
+  );
+}
+
+/**
+ * Measures until every process holds no more than before: the same descriptors, resident memory within 10 per cent.
+ * @throws when one doesn't come back to that
+ */
+export async function sizesBackAt(before: Sizes, pids: Pids): Promise<Sizes> {
+  return await until(
+    () => measure(pids()),
+    (now) => exceeding(now, before).length === 0,
+    SETTLE_TIMEOUT_MS,
+  ).catch((error: unknown) => {
+    throw new Error(`before: ${JSON.stringify(before)}`, { cause: error });
+  });
+}
+
+/** Returns the processes that hold more than before: more descriptors, or resident memory by more than 10 per cent. */
+export function exceeding(now: Sizes, before: Sizes): string[] {
+  return Object.entries(before)
+    .filter(([role, size]) => {
+      const { descriptors, residentBytes } = now[role] ?? { descriptors: Infinity, residentBytes: Infinity };
+      return descriptors > size.descriptors || residentBytes > size.residentBytes * 1.1;
+    })
+    .map(([role]) => role);
+}
+
+/** Collects for the next look, too: a signal is not waited for. */
+function measure(pids: Readonly<Record<string, number>>): Sizes {
+  const sizes = Object.entries(pids).map(([role, pid]) => [role, processSize(pid)] as const);
+  for (const pid of Object.values(pids)) process.kill(pid, "SIGUSR2");
+  return Object.fromEntries(sizes);
+}

@@ -1,6 +1,7 @@
 // `pnpm bench:records`: what the stored record costs. Two whole chains (dispatcher and instance, one core for both) in front of one
-// upstream, one with the record in Redis and one without, loaded in turn by h2load from the other core, where Redis is too. Prints
-// requests per second, and CPU of the chain's processes per request, with their ratios. Fails when more than 5 % of the requests are lost.
+// upstream, one with the record in Redis and one without, loaded in turn by h2load from the other core, where Redis is too; several such pairs
+// one after the other. Prints requests per second, and CPU of the chain's processes per request, with their ratios. Fails when more than 5 % of
+// the requests are lost.
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -25,8 +26,11 @@ const LOOPBACK = "127.0.0.1";
 const CHAIN_CORE = 0;
 const OTHER_CORE = 1;
 const CONNECTIONS = 16;
-const SECONDS = process.argv.includes("--quick") ? 3 : 8;
-const ROUNDS = process.argv.includes("--quick") ? 3 : 7;
+const SECONDS = 2;
+const WARM_UP_SECONDS = 3;
+const ROUNDS = 5;
+/** Pairs of chains, each started anew: what V8 makes of the same code differs by some percent from one process to the next. */
+const PAIRS = process.argv.includes("--quick") ? 3 : 9;
 /** Share of requests per second that may be lost. */
 const BOUND = 0.05;
 
@@ -46,7 +50,7 @@ async function startChain(name: Chain["name"], redisUrl: string, place: Place): 
   const { directory, authority, upstream } = place;
   const ports = new FreePorts();
   const logDir = join(directory, name);
-  await mkdir(logDir);
+  await mkdir(logDir, { recursive: true });
   const settings = {
     REDIS_URL: redisUrl,
     ...(name === "off" ? { LOG_REDIS_URL: "off" } : {}),
@@ -109,27 +113,45 @@ async function storedRecords(redisUrl: string): Promise<number> {
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
-function report(measures: Readonly<Record<Chain["name"], Measure[]>>): number {
-  console.log(
-    "| stored record | requests/s, median (min-max) | CPU of the chain, us/request |\n|---|---|---|",
-  );
-  const middle = (name: Chain["name"], field: keyof Measure): number =>
-    median(measures[name].map((each) => each[field]));
-  for (const name of ["off", "on"] as const) {
-    const rates = measures[name].map(({ perSecond }) => perSecond);
-    const spread = `${Math.round(Math.min(...rates))}-${Math.round(Math.max(...rates))}`;
-    console.log(`| ${name} | ${Math.round(median(rates))} (${spread}) | ${middle(name, "cpu").toFixed(1)} |`);
+type Measures = Readonly<Record<Chain["name"], Measure[]>>;
+
+function middle(measures: Measures, name: Chain["name"], field: keyof Measure): number {
+  return median(measures[name].map((each) => each[field]));
+}
+
+/** On over off, of one pair. */
+function ratioOf(measures: Measures, field: keyof Measure): number {
+  return middle(measures, "on", field) / middle(measures, "off", field);
+}
+
+/** Returns the median of the pairs' ratios of requests per second. */
+function report(pairs: readonly Measures[]): number {
+  console.log("| pair | requests/s off | on | on/off | CPU of the chain off, us/request | on | on/off |");
+  console.log("|---|---|---|---|---|---|---|");
+  for (const [index, pair] of pairs.entries()) {
+    const cells = (["perSecond", "cpu"] as const).flatMap((field) => [
+      middle(pair, "off", field).toFixed(field === "cpu" ? 1 : 0),
+      middle(pair, "on", field).toFixed(field === "cpu" ? 1 : 0),
+      ratioOf(pair, field).toFixed(3),
+    ]);
+    console.log(`| ${index + 1} | ${cells.join(" | ")} |`);
   }
-  // Pairs of one round are next to each other in time, so what the machine does besides meets both.
-  const ratios = measures.on.map(
-    ({ perSecond }, round) => perSecond / (measures.off[round]?.perSecond ?? Number.NaN),
-  );
-  const ratio = median(ratios);
-  console.log(
-    `on/off: ${ratio.toFixed(3)} requests per second (${ratios.map((each) => each.toFixed(3)).join(" ")}), ` +
-      `${(middle("on", "cpu") / middle("off", "cpu")).toFixed(3)} CPU per request`,
-  );
+  const ratio = median(pairs.map((pair) => ratioOf(pair, "perSecond")));
+  const cpu = median(pairs.map((pair) => ratioOf(pair, "cpu")));
+  console.log(`on/off: ${ratio.toFixed(3)} requests per second, ${cpu.toFixed(3)} CPU per request`);
   return ratio;
+}
+
+async function measurePair(chains: readonly Chain[]): Promise<Measures> {
+  for (const chain of chains) await load(chain, WARM_UP_SECONDS);
+  const measures: Measures = { on: [], off: [] };
+  for (let round = 0; round < ROUNDS; round++) {
+    // In turn first and second: what the first one leaves behind meets the other as often.
+    for (const chain of round % 2 === 0 ? chains : chains.toReversed()) {
+      measures[chain.name].push(await load(chain, SECONDS));
+    }
+  }
+  return measures;
 }
 
 if (!hasHttpLoad()) throw new Error("this benchmark needs h2load: apt-get install nghttp2-client");
@@ -140,22 +162,22 @@ const [onRedis, offRedis] = [await startPrivateRedis(), await startPrivateRedis(
 for (const { pid } of [onRedis, offRedis]) putFirst(pid);
 const upstream = createServer((_request, response) => response.end("hello\n")).listen(0, LOOPBACK);
 const chains: Chain[] = [];
+const stopChains = async (): Promise<void> => {
+  await Promise.all(chains.splice(0).flatMap(({ processes }) => processes.map((child) => child.stop())));
+};
 try {
   const place = {
     directory,
     authority: await createCertificateAuthority(join(directory, "ca")),
     upstream: `http://${LOOPBACK}:${(upstream.address() as AddressInfo).port}`,
   };
-  chains.push(await startChain("off", offRedis.url, place), await startChain("on", onRedis.url, place));
-  for (const chain of chains) await load(chain, 2); // warm-up
-  const measures: Record<Chain["name"], Measure[]> = { on: [], off: [] };
-  for (let round = 0; round < ROUNDS; round++) {
-    // In turn first and second: what the first one leaves behind meets the other as often.
-    for (const chain of round % 2 === 0 ? chains : chains.toReversed()) {
-      measures[chain.name].push(await load(chain, SECONDS));
-    }
+  const pairs: Measures[] = [];
+  for (let pair = 0; pair < PAIRS; pair++) {
+    chains.push(await startChain("off", offRedis.url, place), await startChain("on", onRedis.url, place));
+    pairs.push(await measurePair(chains));
+    await stopChains();
   }
-  const ratio = report(measures);
+  const ratio = report(pairs);
   console.log(
     `records stored: ${await storedRecords(onRedis.url)} with it on, ${await storedRecords(offRedis.url)} with it off`,
   );
@@ -164,7 +186,7 @@ try {
     process.exitCode = 1;
   }
 } finally {
-  await Promise.all(chains.flatMap(({ processes }) => processes.map((child) => child.stop())));
+  await stopChains();
   upstream.close().closeAllConnections();
   await Promise.all([onRedis.stop(), offRedis.stop()]);
   await rm(directory, { recursive: true, force: true });

@@ -1,11 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { exceeding, settledSizes, sizesBackAt, type Sizes } from "../test/support/held-size.ts";
+import { exceeding, restingSizes, sizesBackAt, type Sizes } from "../test/support/held-size.ts";
 import { HOSTS, MAX_RECORDS, OPEN, RESTARTED, SoakBed } from "./bed.ts";
 import type { Held, RedisHeld, Run } from "./state.ts";
 import { Traffic } from "./traffic.ts";
 
 /** Before the first measurement: what a process allocates once is not a leak, and everything is met once. */
 const WARM_UP_MS = 90_000;
+/** Before a measurement nothing is restarted for so long: a process that has just begun holds less than one that has met everything. */
+const UNDISTURBED_MS = 30_000;
 /** Between two changes. */
 const ROUND_MS = 10_000;
 /** What Redis may hold: itself, the record at its bound (docs/storage.md), and for each OAuth key twice what one takes. */
@@ -49,7 +51,7 @@ class Soak {
     const day = new Date().toISOString();
     say("warming up");
     await this.#go(WARM_UP_MS);
-    const before = await settledSizes(() => this.#bed.pids());
+    const before = await restingSizes(() => this.#bed.pids());
     const startedAt = performance.now();
     this.#events = {};
     say("measured, going on");
@@ -79,7 +81,7 @@ class Soak {
       await delay(Math.min(ROUND_MS, until - performance.now()), undefined, { signal }).catch(
         () => undefined,
       );
-      await this.#change(round, traffic);
+      if (until - performance.now() >= UNDISTURBED_MS) await this.#change(round, traffic);
     }
     await traffic.stop();
     return traffic;
@@ -128,8 +130,8 @@ class Soak {
   /** Back at what it was, or what it is when it does not come back. */
   async #after(before: Sizes): Promise<Sizes> {
     const pids = (): Readonly<Record<string, number>> => this.#bed.pids();
-    await settledSizes(pids);
-    return await sizesBackAt(before, pids).catch(async () => await settledSizes(pids));
+    await restingSizes(pids);
+    return await sizesBackAt(before, pids).catch(async () => await restingSizes(pids));
   }
 
   async #redisHeld(): Promise<RedisHeld> {

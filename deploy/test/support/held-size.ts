@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { processSize, type ProcessSize } from "./process-size.ts";
 import { until } from "./until.ts";
 
@@ -12,6 +13,7 @@ export const MEASURABLE = {
 
 /** Connections that were closed last end, and their memory with them. */
 const SETTLE_TIMEOUT_MS = 30_000;
+const REST_PAUSE_MS = 3000;
 /** Measurements in a row without a change of descriptors before they count as standing still. */
 const STILL = 10;
 
@@ -29,6 +31,28 @@ export async function settledSizes(pids: Pids): Promise<Sizes> {
     },
     SETTLE_TIMEOUT_MS,
   );
+}
+
+/** Growing and shrinking by less, memory is at rest. */
+const REST_FACTOR = 0.97;
+const MAX_LOOKS = 10;
+
+/**
+ * As {@link settledSizes}, until memory goes down no more: after heavy traffic much of it is given back late, and a measurement before that
+ * would allow a leak of as much.
+ */
+export async function restingSizes(pids: Pids): Promise<Sizes> {
+  let now = await settledSizes(pids);
+  for (let look = 1; look < MAX_LOOKS; look += 1) {
+    await delay(REST_PAUSE_MS);
+    const before = now;
+    now = await settledSizes(pids);
+    const isAtRest = Object.entries(now).every(
+      ([role, { residentBytes }]) => residentBytes >= (before[role]?.residentBytes ?? 0) * REST_FACTOR,
+    );
+    if (isAtRest) break;
+  }
+  return now;
 }
 
 /**

@@ -15,6 +15,8 @@ const REDIS_EMPTY_BYTES = 8 * 2 ** 20;
 const RECORD_BYTES = 600;
 const OAUTH_KEY_BYTES = 4096;
 const MIB = 2 ** 20;
+/** Records of one process that are shown when something failed. */
+const MAX_REFUSALS = 20;
 
 export interface RunOptions {
   readonly minutes: number;
@@ -62,6 +64,7 @@ class Soak {
     const held = Object.entries(before).map(([role, size]) => heldBy(role, size, after[role]));
     const failed = Object.entries(traffic.counts).filter(([, count]) => count.failed > 0);
     for (const problem of traffic.problems) say(`  ${problem}`);
+    if (failed.length > 0) this.#sayRefusals();
     const missed = [
       ...failed.map(([kind, count]) => `${kind}: ${count.failed} failed`),
       ...exceeding(after, before).map((role) => `${role} holds more`),
@@ -78,7 +81,7 @@ class Soak {
     const traffic = await Traffic.start(this.#bed);
     const until = performance.now() + milliseconds;
     for (let round = 0; performance.now() < until && !signal.aborted; round += 1) {
-      await delay(Math.min(ROUND_MS, until - performance.now()), undefined, { signal }).catch(
+      await delay(Math.max(0, Math.min(ROUND_MS, until - performance.now())), undefined, { signal }).catch(
         () => undefined,
       );
       if (until - performance.now() >= UNDISTURBED_MS) await this.#change(round, traffic);
@@ -121,6 +124,18 @@ class Soak {
       certificate: "file",
       custom_headers: { "X-Round": String(round) },
     };
+  }
+
+  /** What the processes have to say about what failed; those of restarts are among it. */
+  #sayRefusals(): void {
+    const { gatehouse } = this.#bed;
+    for (const { role, records } of [
+      gatehouse.dispatcher,
+      ...HOSTS.map((host) => gatehouse.instance(host)),
+    ]) {
+      const refusals = records.all(/refused: (?!no_token)|TLS failed|certificate_bad/).slice(-MAX_REFUSALS);
+      for (const { text } of refusals) this.#options.say(`    ${role}: ${text.split("\n", 1)[0]}`);
+    }
   }
 
   #count(what: string): void {

@@ -257,6 +257,7 @@ function expectStatus<T extends { readonly status: number }>(answer: T): T {
 
 function problemOf(error: unknown): string {
   const { cause } = error as { cause?: unknown };
-  const { code, message } = (cause ?? error) as NodeJS.ErrnoException;
-  return (code ?? message).slice(0, 100);
+  const { code, message, reason } = (cause ?? error) as NodeJS.ErrnoException & { reason?: string };
+  // A TLS alert is told from others by its reason only.
+  return (reason ?? code ?? message).slice(0, 100);
 }

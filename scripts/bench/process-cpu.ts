@@ -1,16 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
-
-/** Of the kernel's accounting (USER_HZ), the same on every Linux that Node runs on. */
-const TICKS_PER_SECOND = 100;
-
-/** Returns the seconds of CPU, user and system, that a process and its threads have used. */
-export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  // Behind the name, which may hold anything, spaces and parentheses included.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-}
+import { writeFileSync } from "node:fs";
 
 /** Keeps a process, its threads and what it starts from now on, on one core. */
 export function pinTo(core: number, pid: number): void {

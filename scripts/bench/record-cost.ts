@@ -16,7 +16,8 @@ import { startPrivateRedis } from "@gatehouse/testbed/private-redis";
 import { FreePorts } from "../demo/free-port.ts";
 import { GatehouseChild } from "../demo/gatehouse-child.ts";
 import { keepSecretKey } from "../demo/secret-key.ts";
-import { cpuSeconds, pinTo, putFirst } from "./process-cpu.ts";
+import { pinTo, putFirst } from "./process-cpu.ts";
+import { treeCpuSeconds } from "./process-tree.ts";
 import { median } from "./median.ts";
 import { hasHttpLoad, httpLoad } from "./http-load.ts";
 
@@ -93,7 +94,7 @@ interface Measure {
 }
 
 async function load(chain: Chain, seconds: number): Promise<Measure> {
-  const used = (): number => chain.processes.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0);
+  const used = (): number => treeCpuSeconds(chain.processes.map(({ pid }) => pid));
   const before = used();
   const { requests, failed, perSecond } = await httpLoad({
     url: `https://${HOSTNAME}:${chain.port}/hello`,

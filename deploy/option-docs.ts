@@ -4,17 +4,12 @@ import { dispatcherOptions } from "@gatehouse/dispatcher/config";
 import { instanceOptions } from "@gatehouse/instance/config";
 import type { OptionSet } from "@gatehouse/shared/read-config";
 import { metricTables } from "./metric-docs.ts";
+import { withWritten, type Marks } from "./written-part.ts";
 
 /** Text that is printed from the option schemas and the metric catalogs, and the file it stands in. */
 export interface GeneratedFile {
   readonly path: string;
   readonly content: string;
-}
-
-/** Between these two lines the text of a page is printed. */
-interface Marks {
-  readonly begin: string;
-  readonly end: string;
 }
 
 const OPTIONS: Marks = {
@@ -36,21 +31,13 @@ export async function generatedFiles(): Promise<readonly GeneratedFile[]> {
   const files = processes.map(async ([name, options]) => {
     const readme = join(root, "packages", name, "README.md");
     return [
-      { path: readme, content: between(OPTIONS, await readFile(readme, "utf8"), optionTable(options)) },
+      { path: readme, content: withWritten(await readFile(readme, "utf8"), OPTIONS, optionTable(options)) },
       { path: join(root, "deploy", "env", `${name}.env.example`), content: envExample(name, options) },
     ];
   });
   const page = join(root, "docs", "metrics.md");
-  const metrics = { path: page, content: between(METRICS, await readFile(page, "utf8"), metricTables()) };
+  const metrics = { path: page, content: withWritten(await readFile(page, "utf8"), METRICS, metricTables()) };
   return [...(await Promise.all(files)).flat(), metrics];
-}
-
-function between(marks: Marks, page: string, text: string): string {
-  const begin = page.indexOf(marks.begin);
-  const end = page.indexOf(marks.end);
-  if (begin === -1 || end < begin)
-    throw new Error(`a page lacks the lines "${marks.begin}" and "${marks.end}"`);
-  return `${page.slice(0, begin + marks.begin.length)}\n${text}\n${page.slice(end)}`;
 }
 
 function optionTable(options: OptionSet): string {

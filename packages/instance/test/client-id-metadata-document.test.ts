@@ -7,10 +7,11 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { exportJWK, generateKeyPair } from "jose";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { createCertificateAuthority } from "@gatehouse/testbed/certificate-authority";
 import { DocumentFetcher, isPublicAddress } from "../src/authorization-server/document-fetch.ts";
+import { clientAssertion } from "./support/client-assertion.ts";
 import { Harness, type Answer, type BrowserEnd } from "./support/authorization-server-harness.ts";
 
 type Page = (request: IncomingMessage, response: ServerResponse) => void;
@@ -161,18 +162,8 @@ describe("documents of real clients", () => {
       token_endpoint_auth_methods_supported: ["private_key_jwt", "none"],
       jwks_uri: url("/jwks.json"),
     });
-    const assertion = await new SignJWT({ jti: randomUUID() })
-      .setProtectedHeader({ alg: "RS256", kid: "k1" })
-      .setIssuer(id)
-      .setSubject(id)
-      .setAudience(host.origin)
-      .setIssuedAt()
-      .setExpirationTime("60s")
-      .sign(privateKey);
-    const proof = {
-      client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-      client_assertion: assertion,
-    };
+    const assertion = { clientId: id, audience: host.origin, kid: "k1", jti: randomUUID(), privateKey };
+    const proof = await clientAssertion(assertion);
     expect((await redeem(id, redirectUri)).json["error"]).toBe("invalid_client");
     expect((await redeem(id, redirectUri, proof)).status).toBe(200);
     expect((await redeem(id, redirectUri, proof)).json["error"]).toBe("invalid_client");

@@ -2,8 +2,9 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { exportJWK, generateKeyPair } from "jose";
 import { Harness, PUBLIC_CLIENT } from "./support/authorization-server-harness.ts";
+import { clientAssertion } from "./support/client-assertion.ts";
 import { LoginHarness, ORIGIN, type Authorization } from "./support/login-harness.ts";
 import type { PersonBrowser, Stop } from "./support/person-browser.ts";
 
@@ -206,19 +207,8 @@ describe("a malicious client", () => {
         token_endpoint_auth_signing_alg: "RS256",
         jwks_uri: `${place}:${port}/keys`,
       });
-      const id: string = authorization.client.json["client_id"];
-      const assertion = await new SignJWT({ jti: "1" })
-        .setProtectedHeader({ alg: "RS256", kid: "k" })
-        .setIssuer(id)
-        .setSubject(id)
-        .setAudience(ORIGIN)
-        .setIssuedAt()
-        .setExpirationTime("60s")
-        .sign(privateKey);
-      const proof = {
-        client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-        client_assertion: assertion,
-      };
+      const clientId: string = authorization.client.json["client_id"];
+      const proof = await clientAssertion({ clientId, audience: ORIGIN, kid: "k", jti: "1", privateKey });
       expect(await redeem(authorization, "x", proof)).toBe("invalid_client");
       expect(reached).toBe(0);
     },

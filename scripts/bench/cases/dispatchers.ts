@@ -1,9 +1,13 @@
+import type { Case } from "../case.ts";
 import type { ContenderStart } from "../contender.ts";
 import { startDispatcher } from "../gatehouse.ts";
 import { startHaproxyDispatcher } from "../peers/haproxy.ts";
 import { startNginx } from "../peers/nginx.ts";
 import { startSniproxy } from "../peers/sniproxy.ts";
-import { LOOPBACK, type Place } from "../place.ts";
+import type { LoadWords } from "../load-run.ts";
+import type { BenchOptions } from "../options.ts";
+import { HOSTNAME, LOOPBACK, type Place } from "../place.ts";
+import { takeSample } from "../sample.ts";
 
 /** Those that read the server name and end no TLS. Gatehouse reaches its instances by unix socket, so its target here is one, too. */
 export function dispatchers(place: Place, names: readonly string[]): readonly ContenderStart[] {
@@ -25,3 +29,15 @@ export function dispatchers(place: Place, names: readonly string[]): readonly Co
 
 export const OTHER_DISPATCHERS: readonly string[] = ["haproxy-unix", "nginx", "sniproxy"];
 export const ALL_DISPATCHERS: readonly string[] = ["haproxy", "gatehouse", ...OTHER_DISPATCHERS];
+
+/** Returns how a case is opened in which each of them has the same load of hellos and octets, without TLS. */
+export function rawLoad(
+  names: readonly string[],
+  wordsFor: (options: BenchOptions) => LoadWords,
+): Case["open"] {
+  return async (place, options) => ({
+    contenders: dispatchers(place, names),
+    sample: (contender) =>
+      takeSample(contender, { program: "load-raw", words: { name: HOSTNAME, ...wordsFor(options) } }),
+  });
+}

@@ -1,7 +1,5 @@
 import type { Case, Figure } from "../case.ts";
-import { HOSTNAME } from "../place.ts";
-import { takeSample } from "../sample.ts";
-import { ALL_DISPATCHERS, dispatchers, OTHER_DISPATCHERS } from "./dispatchers.ts";
+import { ALL_DISPATCHERS, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
 import { besides, cpuPerUnit } from "./figures.ts";
 
 const figure: Figure = {
@@ -21,12 +19,5 @@ export const newConnections: Case = {
   name: "new-connections",
   title: "New connections",
   figures: [figure, ...besides(figure, OTHER_DISPATCHERS)],
-  open: async (place, { seconds }) => ({
-    contenders: dispatchers(place, ALL_DISPATCHERS),
-    sample: (contender) =>
-      takeSample(contender, {
-        program: "load-raw",
-        words: { mode: "connect", name: HOSTNAME, connections: 16, seconds },
-      }),
-  }),
+  open: rawLoad(ALL_DISPATCHERS, ({ seconds }) => ({ mode: "connect", connections: 16, seconds })),
 };

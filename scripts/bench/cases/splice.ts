@@ -1,7 +1,5 @@
 import type { Case, Figure } from "../case.ts";
-import { HOSTNAME } from "../place.ts";
-import { takeSample } from "../sample.ts";
-import { ALL_DISPATCHERS, dispatchers, OTHER_DISPATCHERS } from "./dispatchers.ts";
+import { ALL_DISPATCHERS, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
 import { besides, cpuPerGib } from "./figures.ts";
 
 const MIB = 1024 ** 2;
@@ -24,14 +22,11 @@ export const splice: Case = {
   name: "splice",
   title: "Splice, download",
   figures: [figure, ...besides(figure, OTHER_DISPATCHERS)],
-  open: async (place, { isQuick }) => ({
-    contenders: dispatchers(place, ALL_DISPATCHERS),
-    sample: (contender) => {
-      const octets = (isQuick ? 128 : 768) * MIB;
-      const words = { mode: "download", name: HOSTNAME, connections: CONNECTIONS, octets };
-      return takeSample(contender, { program: "load-raw", words });
-    },
-  }),
+  open: rawLoad(ALL_DISPATCHERS, ({ isQuick }) => ({
+    mode: "download",
+    connections: CONNECTIONS,
+    octets: (isQuick ? 128 : 768) * MIB,
+  })),
 };
 
 const upload: Figure = {
@@ -45,12 +40,9 @@ export const spliceUpload: Case = {
   name: "splice-upload",
   title: "Splice, upload",
   figures: [{ ...upload }],
-  open: async (place, { isQuick }) => ({
-    contenders: dispatchers(place, ["haproxy", "gatehouse"]),
-    sample: (contender) => {
-      const octets = (isQuick ? 128 : 512) * MIB;
-      const words = { mode: "upload", name: HOSTNAME, connections: CONNECTIONS, octets };
-      return takeSample(contender, { program: "load-raw", words });
-    },
-  }),
+  open: rawLoad(["haproxy", "gatehouse"], ({ isQuick }) => ({
+    mode: "upload",
+    connections: CONNECTIONS,
+    octets: (isQuick ? 128 : 512) * MIB,
+  })),
 };

@@ -19,6 +19,7 @@ const DAY = 86_400_000;
 class InformedDirectory {
   readonly #pebble: Pebble;
   readonly #server: Server;
+  #base = "";
   #newOrderPath = "";
   /** What is answered for each certificate; nothing: 404. */
   readonly windows = new Map<string, { start: number; end: number }>();
@@ -29,23 +30,20 @@ class InformedDirectory {
   constructor(pebble: Pebble, tls: { certPem: string; keyPem: string }) {
     this.#pebble = pebble;
     this.#server = createServer({ cert: tls.certPem, key: tls.keyPem }, (asked, answer) => {
-      void this.#answer(asked, answer);
+      this.#answer(asked, answer).catch(() => answer.destroy());
     });
   }
 
   async open(): Promise<string> {
     this.#server.listen(0, "127.0.0.1");
     await once(this.#server, "listening");
+    this.#base = `https://localhost:${(this.#server.address() as AddressInfo).port}`;
     return `${this.#base}/dir`;
   }
 
   close(): void {
     this.#server.closeAllConnections();
     this.#server.close();
-  }
-
-  get #base(): string {
-    return `https://localhost:${(this.#server.address() as AddressInfo).port}`;
   }
 
   async #answer(asked: IncomingMessage, answer: ServerResponse): Promise<void> {
@@ -99,8 +97,9 @@ suite(title, () => {
     directoryUrl = await directory.open();
   });
   afterAll(async () => {
-    directory.close();
+    // The instance asks about its new certificate at any moment, so it stops first.
     await acme.close();
+    directory.close();
   });
 
   test("a certificate is renewed in the window its authority suggests, and names the one it replaces", async () => {

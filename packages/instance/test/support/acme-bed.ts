@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Server } from "node:net";
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { startPebble, type Pebble } from "@gatehouse/testbed/pebble";
 import type { PebblePrograms } from "@gatehouse/testbed/pebble-program";
 import { HEADER, HOSTNAME, openBed, type Bed, type Front } from "./front-bed.ts";
@@ -11,6 +11,10 @@ export interface AcmeBed {
   readonly pebble: Pebble;
   /** Where the authority's connections go, in turn; empty: nowhere. */
   readonly reached: Front[];
+  /** From now on the authority's connections are accepted and never answered, so that its check stays under way. */
+  holdChecks(): void;
+  /** Ends what was held; new connections are answered again. */
+  releaseChecks(): void;
   /** Starts an instance that asks the authority; `clock` is the one of this instance. */
   start(env?: Record<string, string>, clock?: ManualClock): Promise<Front>;
   close(): Promise<void>;
@@ -32,19 +36,23 @@ export async function openAcmeBed(programs: PebblePrograms): Promise<AcmeBed> {
   const bed = await openBed();
   await bed.configure({ certificate: "acme" });
   const reached: Front[] = [];
-  const door = await openDoor(reached);
+  const held = new HeldConnections();
+  const door = await openDoor(reached, held);
   const { port: tlsPort } = door.address() as AddressInfo;
   const pebble = await startPebble(programs, { tlsPort, httpPort: 1 });
   return {
     bed,
     pebble,
     reached,
+    holdChecks: () => held.hold(),
+    releaseChecks: () => held.release(),
     start: async (env = {}, clock = new ManualClock()) => {
       const front = await bed.start({ ...acmeEnvironment(pebble), ...env }, { clock });
       reached.push(front);
       return front;
     },
     close: async () => {
+      held.release();
       door.close();
       await bed.close();
       await pebble.stop();
@@ -52,10 +60,31 @@ export async function openAcmeBed(programs: PebblePrograms): Promise<AcmeBed> {
   };
 }
 
+class HeldConnections {
+  readonly #sockets: Socket[] = [];
+  #isHolding = false;
+
+  hold(): void {
+    this.#isHolding = true;
+  }
+
+  release(): void {
+    this.#isHolding = false;
+    for (const socket of this.#sockets.splice(0)) socket.destroy();
+  }
+
+  /** Whether it was taken. */
+  take(socket: Socket): boolean {
+    if (this.#isHolding) this.#sockets.push(socket);
+    return this.#isHolding;
+  }
+}
+
 /** Puts a PROXY header in front of each connection and passes it on, as a dispatcher does. */
-async function openDoor(reached: Front[]): Promise<Server> {
+async function openDoor(reached: Front[], held: HeldConnections): Promise<Server> {
   const door = createServer((socket) => {
     socket.on("error", () => undefined);
+    if (held.take(socket)) return;
     const front = reached.shift();
     if (!front) {
       socket.destroy();

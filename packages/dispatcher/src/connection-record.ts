@@ -15,8 +15,6 @@ export interface ConnectionFacts {
   readonly bytesOut: number;
 }
 
-const grouped = new Intl.NumberFormat("en-US");
-
 /**
  * The record of a connection that was not refused: `connection ended: peer closed in splice, 6.4 s, in 2,113 B, out 40,960 B`.
  * `cause` is given for an internal error only, and makes the record one.
@@ -26,7 +24,7 @@ export function endRecord(ending: Ending, facts: ConnectionFacts, cause?: Error)
   // Health checks and scanners come and go by the thousand without a byte; a counter has them.
   const level = cause !== undefined ? "error" : by === "peer" && facts.bytesIn === 0 ? "debug" : "info";
   const seconds = (facts.durationMs / 1000).toFixed(1);
-  const bytes = `in ${grouped.format(facts.bytesIn)} B, out ${grouped.format(facts.bytesOut)} B`;
+  const bytes = `in ${grouped(facts.bytesIn)} B, out ${grouped(facts.bytesOut)} B`;
   const message = `connection ended: ${ending} in ${facts.phase}, ${seconds} s, ${bytes}`;
   return {
     ...common(facts),
@@ -65,4 +63,10 @@ function common(facts: ConnectionFacts) {
     ...(facts.serverName !== undefined && { hostname: facts.serverName }),
     ...(facts.upstream !== undefined && { upstream: facts.upstream }),
   } as const;
+}
+
+/** `1234567` as `1,234,567`. `Intl.NumberFormat` takes as long as the rest of the record. */
+function grouped(count: number): string {
+  if (count < 1000) return String(count);
+  return `${grouped(Math.floor(count / 1000))},${String(count % 1000).padStart(3, "0")}`;
 }

@@ -112,7 +112,7 @@ export class Connection implements Swept, Waiting {
     const countedIp = this.#isAddressCounted ? this.#addresses.source.ip : undefined;
     this.#heard = context.limits.awaitHello(this, countedIp);
     this.#preamble = new Preamble(peer, context.settings.maxHelloBytes);
-    this.#splice = new Splice(peer, { ...context.settings, buffers: context.buffers, sweep: context.sweep });
+    this.#splice = new Splice(peer, context);
   }
 
   /** Octets of an open connection that the counters don't hold yet. */

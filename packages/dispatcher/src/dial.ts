@@ -33,6 +33,9 @@ export interface Dialled {
   readonly release: () => void;
 }
 
+/** What ends a step: the first call counts. */
+type Settle<T> = Pick<PromiseWithResolvers<T>, "resolve" | "reject">;
+
 type Endpoint = { readonly path: string } | { readonly host: string; readonly port: number };
 
 /**
@@ -107,25 +110,26 @@ export class Dial {
   async #connectTo(target: Target, deadline: number): Promise<Socket> {
     const endpoints =
       knownEndpoints(target) ??
-      (await this.#within(deadline, target, () => ({ settled: resolveName(target) })));
-    let last: unknown = new Error(`${formatTarget(target)} has no address`);
+      (await this.#within<readonly Endpoint[]>(deadline, target, ({ resolve, reject }) => {
+        resolveName(target).then(resolve, reject);
+      }));
+    let last: unknown;
     for (const endpoint of endpoints) {
       if ("port" in endpoint && this.#options.ownAddresses.has(endpoint.host, endpoint.port)) {
         throw new ConnectionRefusal("loop", `${formatTarget(target)} is a listener of this dispatcher`);
       }
       try {
-        return await this.#within(deadline, target, () => this.#open(endpoint));
+        return await this.#within<Socket>(deadline, target, (settle) => this.#open(endpoint, settle));
       } catch (error) {
         if (this.#cancelled) throw error;
         last = error;
       }
     }
-    throw last;
+    throw last ?? new Error(`${formatTarget(target)} has no address`);
   }
 
   /** Begins to connect. The peer's end must not close the target's direction, hence half-open. */
-  #open(endpoint: Endpoint): { settled: Promise<Socket>; undo: () => void } {
-    const { promise, resolve: connected, reject } = Promise.withResolvers<Socket>();
+  #open(endpoint: Endpoint, { resolve, reject }: Settle<Socket>): Socket {
     const options: NetConnectOpts & { onread: OnReadOpts } = {
       ...endpoint,
       onread: this.#options.onread,
@@ -136,28 +140,28 @@ export class Dial {
     };
     const socket = connect(options);
     // The error listener stays for the turn between `connect` and the caller's own.
-    socket.once("connect", () => connected(socket)).once("error", reject);
-    return { settled: promise, undo: () => socket.destroy() };
+    socket.once("connect", () => resolve(socket)).once("error", reject);
+    return socket;
   }
 
-  /** Waits for a step until the deadline or {@link cancel}; a step that is given up is undone. */
+  /** Waits for a step until the deadline or {@link cancel}; the socket of a step that is given up is destroyed. */
   async #within<T>(
     deadline: number,
     target: Target,
-    start: () => { settled: Promise<T>; undo?: () => void },
+    start: (settle: Settle<T>) => Socket | void,
   ): Promise<T> {
     if (this.#cancelled) throw this.#cancelled;
-    const { promise: abandoned, reject } = Promise.withResolvers<never>();
-    const { settled, undo } = start();
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const socket = start({ resolve, reject });
     const timer = setTimeout(
       () => reject(new Error(`${formatTarget(target)} did not answer in time`)),
       Math.max(1, deadline - performance.now()),
     );
     this.#abandon = reject;
     try {
-      return await Promise.race([settled, abandoned]);
+      return await promise;
     } catch (error) {
-      undo?.();
+      socket?.destroy();
       throw error;
     } finally {
       clearTimeout(timer);

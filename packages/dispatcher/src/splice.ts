@@ -4,10 +4,14 @@ import type { ReadBuffers } from "./read-buffers.ts";
 import type { Sweep, Swept } from "./sweep.ts";
 import type { Ending } from "./termination.ts";
 
-/** What a splice shares with the others, and its two deadlines. */
-export interface SpliceOptions {
+/** What all splices share. */
+export interface SpliceContext {
   readonly buffers: ReadBuffers;
   readonly sweep: Sweep;
+  readonly settings: SpliceDeadlines;
+}
+
+export interface SpliceDeadlines {
   /** Milliseconds without a byte either way before the connection is aborted; 0: never. */
   readonly idleTimeoutMs: number;
   /** Milliseconds without a byte before a connection is aborted of which one direction has ended. */
@@ -27,7 +31,7 @@ export class Splice implements Swept {
   bytesIn = 0;
   bytesOut = 0;
   readonly #peer: Socket;
-  readonly #options: SpliceOptions;
+  readonly #context: SpliceContext;
   readonly #done = Promise.withResolvers<Ending>();
   #target: Socket | undefined;
   #isTcpTarget = false;
@@ -40,12 +44,12 @@ export class Splice implements Swept {
   #isAborted = false;
   #lastByteAt: number;
 
-  constructor(peer: Socket, options: SpliceOptions) {
+  constructor(peer: Socket, context: SpliceContext) {
     this.#peer = peer;
-    this.#options = options;
-    this.#lastByteAt = options.sweep.now;
+    this.#context = context;
+    this.#lastByteAt = context.sweep.now;
     this.onread = {
-      buffer: () => this.#lease ?? this.#options.buffers.shared,
+      buffer: () => this.#lease ?? this.#context.buffers.shared,
       callback: (length) => this.#fromTarget(length),
     };
   }
@@ -58,7 +62,7 @@ export class Splice implements Swept {
     const peer = this.#peer;
     this.#target = target;
     this.#isTcpTarget = options.isTcp;
-    this.#lastByteAt = this.#options.sweep.now;
+    this.#lastByteAt = this.#context.sweep.now;
     target
       .on("end", () => this.#ended("target closed"))
       .on("error", () => this.abort("target aborted"))
@@ -92,7 +96,7 @@ export class Splice implements Swept {
 
   /** The two deadlines, seen at most one sweep late. */
   sweep(now: number): void {
-    const { idleTimeoutMs, halfCloseTimeoutMs } = this.#options;
+    const { idleTimeoutMs, halfCloseTimeoutMs } = this.#context.settings;
     const quietMs = now - this.#lastByteAt;
     if (this.#isHalfClosed && quietMs > halfCloseTimeoutMs) this.abort("half-close timeout");
     else if (idleTimeoutMs > 0 && quietMs > idleTimeoutMs) this.abort("idle timeout");
@@ -101,7 +105,7 @@ export class Splice implements Swept {
   /** The chunk is ours alone (Node allocates it per read), so it may stay pending as long as it likes. */
   #fromPeer(chunk: Buffer, target: Socket): void {
     this.bytesIn += chunk.length;
-    this.#lastByteAt = this.#options.sweep.now;
+    this.#lastByteAt = this.#context.sweep.now;
     if (target.write(chunk) || target.writableLength === 0) return;
     this.#isPeerPaused = true;
     this.#peer.pause();
@@ -111,7 +115,7 @@ export class Splice implements Swept {
   #fromTarget(length: number): boolean {
     const peer = this.#peer;
     this.bytesOut += length;
-    this.#lastByteAt = this.#options.sweep.now;
+    this.#lastByteAt = this.#context.sweep.now;
     if (peer.write(this.#takeChunk(length)) || peer.writableLength === 0) return true;
     this.#isTargetPaused = true;
     return false;
@@ -119,7 +123,7 @@ export class Splice implements Swept {
 
   /** Returns the bytes just read in memory that stays theirs until they are flushed, and chooses what the next read fills. */
   #takeChunk(length: number): Buffer {
-    const { buffers } = this.#options;
+    const { buffers } = this.#context;
     const lease = this.#lease;
     // From its high-water mark on, a write that is not flushed at once reports it and `drain` follows: only then may a lease be written from.
     if (lease && length >= this.#peer.writableHighWaterMark) return lease.subarray(0, length);
@@ -131,20 +135,20 @@ export class Splice implements Swept {
   }
 
   #endLease(): void {
-    if (this.#lease) this.#options.buffers.giveBack(this.#lease);
+    if (this.#lease) this.#context.buffers.giveBack(this.#lease);
     this.#lease = undefined;
   }
 
   /** Draining is progress too: a slow reader is not idle while bytes reach it. */
   #peerDrained(): void {
-    this.#lastByteAt = this.#options.sweep.now;
+    this.#lastByteAt = this.#context.sweep.now;
     if (!this.#isTargetPaused) return;
     this.#isTargetPaused = false;
     this.#target?.resume();
   }
 
   #targetDrained(): void {
-    this.#lastByteAt = this.#options.sweep.now;
+    this.#lastByteAt = this.#context.sweep.now;
     if (!this.#isPeerPaused) return;
     this.#isPeerPaused = false;
     this.#peer.resume();
@@ -154,7 +158,7 @@ export class Splice implements Swept {
   #ended(ending: "peer closed" | "target closed"): void {
     this.#ending ??= ending;
     this.#isHalfClosed = true;
-    this.#lastByteAt = this.#options.sweep.now;
+    this.#lastByteAt = this.#context.sweep.now;
     (ending === "peer closed" ? this.#target : this.#peer)?.end();
   }
 

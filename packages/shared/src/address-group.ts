@@ -5,7 +5,8 @@ import { isIPv6 } from "node:net";
  * other address as it is.
  */
 export function addressGroup(ip: string): string {
-  if (!isIPv6(ip)) return ip;
+  // Most addresses are IPv4, and Node's test for IPv6 is a long regular expression.
+  if (!ip.includes(":") || !isIPv6(ip)) return ip;
   const [head = "", tail] = ip.toLowerCase().split("::");
   const left = head === "" ? [] : head.split(":");
   const right = tail === undefined || tail === "" ? [] : tail.split(":");

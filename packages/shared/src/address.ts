@@ -16,6 +16,7 @@ const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
 /** Returns the address with an IPv4-mapped IPv6 form folded to IPv4, as a dual-stack socket reports it. */
 export function canonicalIp(ip: string): string {
+  if (!ip.includes(":")) return ip;
   const mapped = MAPPED.exec(ip)?.[1];
   return mapped !== undefined && isIPv4(mapped) ? mapped : ip;
 }

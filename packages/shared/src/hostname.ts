@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 
 declare const hostnameBrand: unique symbol;
 
@@ -26,7 +26,7 @@ export function parseHostname(raw: string): HostnameParse {
   const name = (raw.endsWith(".") ? raw.slice(0, -1) : raw).toLowerCase();
   if (name === "") return { ok: false, problem: "empty" };
   if (name.length > MAX_NAME_LENGTH) return { ok: false, problem: "too_long" };
-  if (isIP(name) !== 0) return { ok: false, problem: "ip_literal" };
+  if (isIPv4(name) || (name.includes(":") && isIPv6(name))) return { ok: false, problem: "ip_literal" };
   // toLowerCase folds a few non-ASCII letters into ASCII (U+212A, the Kelvin sign), hence the test on the raw text.
   if (!/^[A-Za-z0-9_.-]+$/.test(raw)) return { ok: false, problem: "bad_character" };
   const labels = name.split(".");

@@ -54,6 +54,8 @@ const V2_MAX_LENGTH = 4096;
 /** PP2_TYPE_UNIQUE_ID holds at most this many octets (proxy-protocol.txt 2.2.5). */
 const MAX_UNIQUE_ID_LENGTH = 128;
 
+/** Octets of type and length. */
+const TLV_HEAD_LENGTH = 3;
 const TLV_AUTHORITY = 0x02;
 const TLV_CRC32C = 0x03;
 const TLV_UNIQUE_ID = 0x05;
@@ -223,19 +225,39 @@ function writeV1(addresses: AddressPair | undefined): Buffer {
 }
 
 function writeV2({ addresses, authority, uniqueId, hops }: ProxyHeader): Buffer {
-  const tlvs: Buffer[] = [];
-  if (authority !== undefined) tlvs.push(tlv(TLV_AUTHORITY, Buffer.from(authority)));
-  if (uniqueId !== undefined) {
-    if (uniqueId.length > MAX_UNIQUE_ID_LENGTH) throw new RangeError("a unique id has at most 128 octets");
-    tlvs.push(tlv(TLV_UNIQUE_ID, Buffer.from(uniqueId, "latin1")));
-  }
-  if (hops > 0) tlvs.push(tlv(TLV_HOPS, Buffer.of(Math.min(hops, 255))));
-  const header = Buffer.concat([fixedPart(addresses), ...tlvs]);
-  const length = header.length - V2_FIXED_LENGTH;
-  if (length > V2_MAX_LENGTH) throw new RangeError(`a PROXY header has at most ${V2_MAX_LENGTH} octets`);
+  if (uniqueId !== undefined && uniqueId.length > MAX_UNIQUE_ID_LENGTH)
+    throw new RangeError("a unique id has at most 128 octets");
+  const fixed = fixedPart(addresses);
+  const authorityLength = authority === undefined ? 0 : Buffer.byteLength(authority);
+  const length =
+    fixed.length +
+    (authority === undefined ? 0 : TLV_HEAD_LENGTH + authorityLength) +
+    (uniqueId === undefined ? 0 : TLV_HEAD_LENGTH + uniqueId.length) +
+    (hops > 0 ? TLV_HEAD_LENGTH + 1 : 0);
+  if (length - V2_FIXED_LENGTH > V2_MAX_LENGTH)
+    throw new RangeError(`a PROXY header has at most ${V2_MAX_LENGTH} octets`);
+  // Once per connection, so it is written in place.
+  const header = Buffer.allocUnsafe(length);
+  header.set(fixed);
   // The library counts only the addresses.
-  header.writeUInt16BE(length, 14);
+  header.writeUInt16BE(length - V2_FIXED_LENGTH, 14);
+  let at = fixed.length;
+  if (authority !== undefined) {
+    at = writeTlvHead(header, at, TLV_AUTHORITY, authorityLength);
+    at += header.write(authority, at, "utf8");
+  }
+  if (uniqueId !== undefined) {
+    at = writeTlvHead(header, at, TLV_UNIQUE_ID, uniqueId.length);
+    at += header.write(uniqueId, at, "latin1");
+  }
+  if (hops > 0) header[writeTlvHead(header, at, TLV_HOPS, 1)] = Math.min(hops, 255);
   return header;
+}
+
+/** Returns where the value goes. */
+function writeTlvHead(header: Buffer, at: number, type: number, length: number): number {
+  header[at] = type;
+  return header.writeUInt16BE(length, at + 1);
 }
 
 /** A relayed connection without known addresses is PROXY UNSPEC, not LOCAL: a receiver skips all of a LOCAL, TLVs included. */
@@ -261,11 +283,6 @@ function fixedPart(addresses: AddressPair | undefined): Uint8Array {
   return new V2ProxyProtocol(Command.PROXY, TransportProtocol.STREAM, block).build();
 }
 
-function tlv(type: number, value: Buffer): Buffer {
-  const head = Buffer.of(type, value.length >> 8, value.length & 0xff);
-  return Buffer.concat([head, value]);
-}
-
 /** Both ends in one family: a header has room for one. An IPv4 end beside an IPv6 one takes its mapped form. */
 function sameFamily({ source, destination }: AddressPair): AddressPair & { family: 4 | 6 } {
   for (const { ip, port } of [source, destination]) {
@@ -282,7 +299,7 @@ function mapped({ ip, port }: Address): Address {
 }
 
 function isUnzonedIPv6(text: string): boolean {
-  return isIPv6(text) && !text.includes("%");
+  return text.includes(":") && isIPv6(text) && !text.includes("%");
 }
 
 /** An address in the one form that logs, lists and comparisons use: RFC 5952 text, IPv4-mapped folded. */

@@ -126,7 +126,7 @@ export class Connection implements Swept, Waiting {
 
   /** Settles when both sockets are closed and the record is written. Never rejects. */
   async run(): Promise<void> {
-    this.#context.sweep.add(this);
+    const place = this.#context.sweep.add(this);
     try {
       if (this.#isHeaderOwed) await this.#takeInboundHeader();
       await this.#takeHello();
@@ -137,7 +137,7 @@ export class Connection implements Swept, Waiting {
       await this.#endedEarly(reason);
     } finally {
       this.#heard();
-      this.#context.sweep.delete(this);
+      this.#context.sweep.delete(place);
       if (this.#isAddressCounted) this.#context.limits.leaveAddress(this.#addresses.source.ip);
     }
   }

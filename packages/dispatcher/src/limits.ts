@@ -102,11 +102,11 @@ export class ConnectionLimits {
   /** From now on that connection may have to make room, until what is returned is called. `ip`: where it is counted, if already. */
   awaitHello(connection: Waiting, ip: string | undefined): () => void {
     const ofAddress = ip === undefined ? undefined : this.#addresses.get(addressGroup(ip))?.waiting;
-    this.#waiting.add(connection);
-    ofAddress?.add(connection);
+    const waiter = this.#waiting.add(connection);
+    const waiterOfAddress = ofAddress?.add(connection);
     return () => {
-      this.#waiting.delete(connection);
-      ofAddress?.delete(connection);
+      this.#waiting.delete(waiter);
+      if (waiterOfAddress !== undefined) ofAddress?.delete(waiterOfAddress);
     };
   }
 }

@@ -16,6 +16,7 @@ export function lingerAndClose(peer: Socket, last: Buffer | undefined, sweep: Sw
   const { promise, resolve } = Promise.withResolvers<void>();
   const deadline = performance.now() + LINGER_MS;
   const watch: Swept = { sweep: (now) => void (now > deadline && peer.destroy()) };
+  const place = sweep.add(watch);
   let discarded = 0;
   peer
     .on("data", (chunk: Buffer) => {
@@ -23,10 +24,9 @@ export function lingerAndClose(peer: Socket, last: Buffer | undefined, sweep: Sw
       if (discarded > LINGER_BYTES) peer.destroy();
     })
     .once("close", () => {
-      sweep.delete(watch);
+      sweep.delete(place);
       resolve();
     });
-  sweep.add(watch);
   if (last === undefined) peer.destroy();
   else peer.end(last).resume();
   return promise;

@@ -1,5 +1,6 @@
 import { canonicalIp, type AddressList, type AddressPair } from "@gatehouse/shared/address";
 import { listen, type ListenAddress } from "@gatehouse/shared/listen-address";
+import { OpenSet } from "@gatehouse/shared/open-set";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { Connection, type ConnectionContext } from "./connection.ts";
 import type { LimitReason } from "./limits.ts";
@@ -17,7 +18,8 @@ export class Listeners {
   readonly #proxyFrom: AddressList;
   readonly #shed: ShedReport;
   readonly #servers: Server[] = [];
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new OpenSet<Connection>();
+  #shedPlace: number | undefined;
   #whenEmpty: (() => void) | undefined;
 
   /** `proxyFrom`: senders that put a PROXY header in front of each connection. */
@@ -25,11 +27,11 @@ export class Listeners {
     this.#shed = new ShedReport(context.log, context.metrics);
     this.#context = { ...context, shed: this.#shed };
     this.#proxyFrom = proxyFrom;
-    context.sweep.add(this.#shed);
+    this.#shedPlace = context.sweep.add(this.#shed);
   }
 
   /** Connections that are open now. */
-  get connections(): ReadonlySet<Connection> {
+  get connections(): Iterable<Connection> & { readonly size: number } {
     return this.#connections;
   }
 
@@ -51,7 +53,8 @@ export class Listeners {
   /** Stops accepting at once. Connections go on; what other processes accept on a shared descriptor is theirs. */
   close(): void {
     for (const server of this.#servers) server.close();
-    this.#context.sweep.delete(this.#shed);
+    if (this.#shedPlace !== undefined) this.#context.sweep.delete(this.#shedPlace);
+    this.#shedPlace = undefined;
   }
 
   /** Settles when no connection is left; those still open at the deadline are aborted. Call {@link close} first. */
@@ -114,9 +117,9 @@ export class Listeners {
   }
 
   async #serve(connection: Connection): Promise<void> {
-    this.#connections.add(connection);
+    const place = this.#connections.add(connection);
     await connection.run();
-    this.#connections.delete(connection);
+    this.#connections.delete(place);
     this.#context.limits.leave();
     if (this.#connections.size === 0) this.#whenEmpty?.();
   }

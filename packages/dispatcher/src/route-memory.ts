@@ -152,7 +152,7 @@ export class RouteMemory {
     }
     if (this.#routes.peek(name) === known) return;
     this.#absent.delete(name);
-    if (this.#routes.set(name, known)) this.isComplete = false;
+    if (this.#routes.set(name, known) !== undefined) this.isComplete = false;
     this.#options.onChanged();
     if (known.answer.kind === "bad") this.#options.onBadRoute(name, known.answer.problem);
   }

@@ -1,3 +1,5 @@
+import { OpenSet } from "@gatehouse/shared/open-set";
+
 /** Milliseconds between two sweeps: how late a deadline may be seen. */
 const INTERVAL_MS = 250;
 
@@ -14,29 +16,28 @@ export interface Swept {
 export class Sweep {
   /** Monotonic milliseconds as of the last sweep: coarse, and free to read. */
   now = performance.now();
-  readonly #entries = new Set<Swept>();
+  readonly #entries = new OpenSet<Swept>();
   readonly #timer: NodeJS.Timeout;
 
   constructor() {
     this.#timer = setInterval(() => this.#run(), INTERVAL_MS).unref();
   }
 
-  add(entry: Swept): void {
-    this.#entries.add(entry);
+  /** Returns its place, which {@link delete} wants back. */
+  add(entry: Swept): number {
+    return this.#entries.add(entry);
   }
 
-  delete(entry: Swept): void {
-    this.#entries.delete(entry);
+  delete(place: number): void {
+    this.#entries.delete(place);
   }
 
   stop(): void {
     clearInterval(this.#timer);
-    this.#entries.clear();
   }
 
   #run(): void {
     this.now = performance.now();
-    // A deleted entry is skipped and an added one met at the end: a Set iterates its live contents.
     for (const entry of this.#entries) entry.sweep(this.now);
   }
 }

@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
+import { OpenSet } from "@gatehouse/shared/open-set";
 import { AccessRecord, type StreamEndReason } from "./access-log.ts";
 import { readRequestTarget, type RequestTarget, type RequestTargetRead } from "./canonical-path.ts";
 import { Exchange } from "./exchange.ts";
@@ -40,6 +41,12 @@ interface Way {
   readonly target: RequestTarget;
 }
 
+/** An exchange that is not over, and whose it is. */
+interface Running {
+  readonly exchange: Exchange;
+  readonly context: ForwardContext;
+}
+
 /** Where a request goes, or why it goes nowhere. */
 type Admission =
   | ({ readonly ok: true } & Way)
@@ -59,7 +66,7 @@ export class Forwarder {
   readonly #hostname: Hostname;
   readonly #log: RecordLog;
   readonly #limits: ForwardLimits;
-  readonly #running = new Map<Exchange, ForwardContext>();
+  readonly #running = new OpenSet<Running>();
   readonly #webSockets: WebSocketForwarder;
   #plan: UpstreamPlan | undefined;
   #pool: UpstreamPool | undefined;
@@ -88,7 +95,7 @@ export class Forwarder {
   /** Streams that are open now. */
   get streams(): { readonly sse: number; readonly webSocket: number } {
     let sse = 0;
-    for (const exchange of this.#running.keys()) if (exchange.isEventStream) sse++;
+    for (const { exchange } of this.#running) if (exchange.isEventStream) sse++;
     return { sse, webSocket: this.#webSockets.open };
   }
 
@@ -110,10 +117,10 @@ export class Forwarder {
       headers: outgoingHeaders(arrival, admitted),
       body: this.#body(arrival, fields),
     });
-    this.#running.set(exchange, context);
+    const place = this.#running.add({ exchange, context });
     exchange.start();
     await exchange.settled;
-    this.#running.delete(exchange);
+    this.#running.delete(place);
   }
 
   /**
@@ -158,7 +165,7 @@ export class Forwarder {
     reason: StreamEndReason = "stopping",
     isMeant: (context: ForwardContext) => boolean = () => true,
   ): void {
-    for (const [exchange, context] of this.#running) if (isMeant(context)) exchange.endStream(reason);
+    for (const { exchange, context } of this.#running) if (isMeant(context)) exchange.endStream(reason);
     this.#webSockets.endAll(reason, isMeant);
   }
 
@@ -169,10 +176,10 @@ export class Forwarder {
   async close(): Promise<void> {
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(late.resolve, CLOSE_DEADLINE_MS);
-    const ended = [...this.#running.keys()].map((exchange) => exchange.settled);
-    for (const exchange of this.#running.keys()) exchange.abort();
+    const running = [...this.#running];
+    for (const { exchange } of running) exchange.abort();
     this.#webSockets.endAll("stopping");
-    await Promise.race([late.promise, Promise.all(ended)]);
+    await Promise.race([late.promise, Promise.all(running.map(({ exchange }) => exchange.settled))]);
     clearTimeout(timer);
     this.#pool?.close(true);
   }

@@ -1,4 +1,5 @@
 import type { ServerHttp2Session } from "node:http2";
+import { OpenSet } from "@gatehouse/shared/open-set";
 import type { Response } from "./refusal.ts";
 import type { ConnectionContext } from "./request-context.ts";
 
@@ -19,7 +20,7 @@ interface HttpConnectionOptions {
 /** One HTTP connection: what runs on it, and how it ends when the process drains. */
 export class HttpConnection {
   readonly context: ConnectionContext;
-  readonly #running = new Set<Response>();
+  readonly #running = new OpenSet<Response>();
   #session: ServerHttp2Session | undefined;
   #isUpgraded = false;
   #hadRequest = false;
@@ -50,13 +51,13 @@ export class HttpConnection {
   }
 
   began(response: Response): void {
-    this.#running.add(response);
+    const place = this.#running.add(response);
     this.#heard();
     clearTimeout(this.#idleTimer);
     if (this.#isDraining) this.#finish();
     const statusOf = statusAfterwards(response);
     response.once("close", () => {
-      this.#running.delete(response);
+      this.#running.delete(place);
       if (statusOf() < 400) this.#isProven = true;
       if (this.#isDraining) this.#endIfIdle();
       else if (!this.#isProven && this.#running.size === 0) this.#watchIdle();

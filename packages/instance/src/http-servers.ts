@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from "node:http2";
+import { OpenSet } from "@gatehouse/shared/open-set";
 import type { Duplex } from "node:stream";
 import { HttpConnection } from "./http-connection.ts";
 import type { Request, Response } from "./refusal.ts";
@@ -61,7 +62,7 @@ export class HttpServers {
   readonly #http2: Http2Server;
   readonly #events: HttpEvents;
   readonly #limits: HttpLimits;
-  readonly #open = new Set<HttpConnection>();
+  readonly #open = new OpenSet<HttpConnection>();
   /** By TLS socket and by HTTP/2 session: what Node hands us with a request. */
   readonly #byOwner = new WeakMap<object, HttpConnection>();
   #isDraining = false;
@@ -92,9 +93,9 @@ export class HttpServers {
   serve(context: ConnectionContext, onFirstRequest: () => void): void {
     const { socket } = context;
     const connection = new HttpConnection(context, { ...this.#limits, onFirstRequest });
-    this.#open.add(connection);
+    const place = this.#open.add(connection);
     this.#byOwner.set(socket, connection);
-    socket.once("close", () => this.#open.delete(connection));
+    socket.once("close", () => this.#open.delete(place));
     if (this.#isDraining) connection.drain();
     if (socket.alpnProtocol !== "h2") {
       this.#http1.emit("connection", socket);

@@ -36,6 +36,11 @@ export interface RequestHandlerOptions {
   readonly publicPort: number;
 }
 
+/** Where Hono's listener finds the context: a WeakMap entry per request would live until the next full collection. */
+const CONTEXT: unique symbol = Symbol("request context");
+
+type ContextCarrier = Request & { [CONTEXT]?: RequestContext };
+
 /** A request that may go on, or the reason it may not. */
 type Admitted =
   | { readonly ok: true; readonly context: RequestContext; readonly target: string }
@@ -48,7 +53,6 @@ type Admitted =
 export class RequestHandler implements HttpEvents {
   readonly #options: RequestHandlerOptions;
   readonly #admission: HostAdmission;
-  readonly #contexts = new WeakMap<Request, RequestContext>();
   /** Connections on which nothing is served any more: what was pipelined behind may be part of the message before. */
   readonly #ended = new WeakSet<ConnectionContext>();
   readonly #serve: (request: Request, response: Response) => Promise<void>;
@@ -96,7 +100,7 @@ export class RequestHandler implements HttpEvents {
     } else {
       request.url = admitted.target;
       this.#nameHost(request);
-      this.#contexts.set(request, admitted.context);
+      (request as ContextCarrier)[CONTEXT] = admitted.context;
       void this.#serve(request, response);
     }
   }
@@ -238,7 +242,7 @@ export class RequestHandler implements HttpEvents {
   #makeListener(): (request: Request, response: Response) => Promise<void> {
     return getRequestListener(
       async (webRequest, { incoming, outgoing }) => {
-        const context = this.#contexts.get(incoming);
+        const { [CONTEXT]: context } = incoming as ContextCarrier;
         try {
           if (!context) throw new TypeError("a request that was not admitted");
           return await this.#app.fetch(webRequest, { incoming, outgoing, context });

@@ -7,7 +7,7 @@ import { listen, type ListenAddress } from "@gatehouse/shared/listen-address";
 import type { LogRecord, RecordLog } from "@gatehouse/shared/log-record";
 import type { LiveChallenge } from "./acme/live-challenge.ts";
 import type { Authorization } from "./authorization.ts";
-import { ConnectionRoom } from "./connection-room.ts";
+import { ConnectionRoom, Seat } from "./connection-room.ts";
 import type { Protection } from "./protection.ts";
 import type { Forwarder } from "./forward.ts";
 import { HttpServers, type HttpLimits } from "./http-servers.ts";
@@ -136,21 +136,22 @@ export class InstanceServer {
       this.#options.forwarder.endStreams();
       await this.#isEmptyWithin(END_GRACE_MS);
     }
-    for (const socket of this.#room.open) socket.destroy();
+    for (const { socket } of this.#room.open) socket.destroy();
     await this.#options.forwarder.close();
     this.#http.close();
   }
 
   async #accept(socket: Socket, { isUnix }: { isUnix: boolean }): Promise<void> {
-    const displaced = this.#room.enter(socket);
-    if (displaced !== undefined) this.#makeRoom(displaced);
+    const seat = new Seat(socket);
+    const displaced = this.#room.enter(seat);
+    if (displaced !== undefined) this.#makeRoom(displaced.socket);
     socket.once("close", () => {
-      this.#room.leave(socket);
+      this.#room.leave(seat);
       if (this.#room.open.size === 0) this.#emptied?.();
     });
     // Each phase hears of the end of its socket through `close`; why it broke is of no use to anybody.
     socket.on("error", () => {});
-    if (displaced === socket) return;
+    if (displaced === seat) return;
     const { proxyFrom, proxyTimeoutMs: timeoutMs } = this.#options;
     const received = await receive(socket, { proxyFrom, isUnix, timeoutMs });
     if (!received.ok) {
@@ -167,20 +168,20 @@ export class InstanceServer {
       socket.destroy();
       return;
     }
-    await this.#secure(socket, { id, addresses, isChallengeOnly: !isAllowed });
+    await this.#secure(seat, { id, addresses, isChallengeOnly: !isAllowed });
   }
 
-  async #secure(socket: Socket, connection: Secured): Promise<void> {
+  async #secure(seat: Seat, connection: Secured): Promise<void> {
     const { id, addresses, isChallengeOnly } = connection;
     const startedAt = performance.now();
-    const accepted = await this.#tls.accept(socket, { isChallengeOnly });
+    const accepted = await this.#tls.accept(seat.socket, { isChallengeOnly });
     const failure = accepted.ok === false ? accepted.reason : undefined;
     this.#options.metrics.countHandshake(performance.now() - startedAt, failure);
     if (accepted.ok === true) {
-      this.#http.serve({ id, addresses, socket: accepted.socket }, () => this.#room.heard(socket));
+      this.#http.serve({ id, addresses, socket: accepted.socket }, () => this.#room.heard(seat));
       return;
     }
-    if (this.#room.wasDisplaced(socket)) return;
+    if (seat.isDisplaced) return;
     if (accepted.ok === "challenge") {
       const message = "challenge answered: tls-alpn-01";
       const { ip } = addresses.source;

@@ -95,19 +95,17 @@ describe("a token that was seen", () => {
 });
 
 describe("what is remembered", () => {
-  test("is bounded: the token used longest ago goes first", async () => {
-    const small = open({ maxTokens: 2 });
+  test("is bounded: a token that is not in use goes first", async () => {
+    const small = open({ maxTokens: 4 });
     small.start();
-    const [a, b, c] = [await host.mint(), await host.mint(), await host.mint()];
-    await small.verify(a);
-    await small.verify(b);
-    expect(small.verify(a)).not.toBeInstanceOf(Promise);
-    await small.verify(c);
-    expect(small.size).toBe(2);
-    expect(small.verify(a)).not.toBeInstanceOf(Promise);
-    expect(small.verify(c)).not.toBeInstanceOf(Promise);
-    expect(small.verify(b)).toBeInstanceOf(Promise);
-    await small.verify(b);
+    const [used, idle, ...others] = await Promise.all(Array.from({ length: 5 }, () => host.mint()));
+    for (const token of [used!, idle!, ...others.slice(0, 2)]) await small.verify(token);
+    expect(small.verify(used!)).not.toBeInstanceOf(Promise);
+    await small.verify(others[2]!);
+    expect(small.size).toBe(4);
+    for (const token of [used!, ...others]) expect(small.verify(token)).not.toBeInstanceOf(Promise);
+    expect(small.verify(idle!)).toBeInstanceOf(Promise);
+    await small.verify(idle!);
     await small.close();
   });
 

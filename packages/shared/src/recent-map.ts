@@ -49,18 +49,29 @@ export class RecentMap<V> {
     return this.#slots.get(key)?.value;
   }
 
-  /** Puts the value at the young end; returns true when another entry was dropped for it. */
-  set(key: string, value: V): boolean {
+  /** Puts the value at the young end; returns the value of another entry that was dropped for it. */
+  set(key: string, value: V): V | undefined {
     this.#slots.delete(key);
     this.#slots.set(key, { value, turn: ++this.#turn });
-    if (this.#slots.size <= this.#capacity) return false;
-    const { value: oldest } = this.#oldest.next();
-    return oldest !== undefined && this.#slots.delete(oldest);
+    if (this.#slots.size <= this.#capacity) return undefined;
+    const { value: oldest = "" } = this.#oldest.next();
+    const dropped = this.#slots.get(oldest);
+    this.#slots.delete(oldest);
+    return dropped?.value;
   }
 
   /** Returns true when there was such an entry. */
   delete(key: string): boolean {
     return this.#slots.delete(key);
+  }
+
+  /** All values, the least recent first. */
+  *values(): Generator<V, void, undefined> {
+    for (const { value } of this.#slots.values()) yield value;
+  }
+
+  clear(): void {
+    this.#slots.clear();
   }
 
   /** All keys, the least recent first. */

@@ -4,7 +4,7 @@ import { RecentMap } from "../src/recent-map.ts";
 
 test("holds what was set, up to its capacity, and drops the oldest", () => {
   const map = new RecentMap<number>(2);
-  expect([map.set("a", 1), map.set("b", 2), map.set("c", 3)]).toEqual([false, false, true]);
+  expect([map.set("a", 1), map.set("b", 2), map.set("c", 3)]).toEqual([undefined, undefined, 1]);
   expect(map.keys()).toEqual(["b", "c"]);
   expect([map.get("a"), map.get("b"), map.peek("c"), map.size, map.room]).toEqual([undefined, 2, 3, 2, 0]);
 });
@@ -13,7 +13,7 @@ test("setting a key again keeps one entry and drops no other", () => {
   const map = new RecentMap<number>(2);
   map.set("a", 1);
   map.set("b", 2);
-  expect(map.set("a", 3)).toBe(false);
+  expect(map.set("a", 3)).toBeUndefined();
   expect(map.keys()).toEqual(["b", "a"]);
 });
 
@@ -46,11 +46,12 @@ test("agrees with a plain map while there is room, in any order of calls", () =>
       const plain = new Map<string, number>();
       for (const { call, key, value } of steps) {
         if (call === "set")
-          expect([map.set(key, value), plain.set(key, value).size]).toEqual([false, map.size]);
+          expect([map.set(key, value), plain.set(key, value).size]).toEqual([undefined, map.size]);
         else if (call === "get") expect(map.get(key)).toBe(plain.get(key));
         else expect(map.delete(key)).toBe(plain.delete(key));
       }
       expect(map.keys().sort()).toEqual([...plain.keys()].sort());
+      expect([...map.values()].sort()).toEqual([...plain.values()].sort());
     }),
   );
 });

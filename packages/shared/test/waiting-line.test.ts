@@ -1,11 +1,12 @@
 import { expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { WaitingLine } from "../src/waiting-line.ts";
+import { WaitingLine, type Waiter } from "../src/waiting-line.ts";
 
 test("gives the oldest first, whoever has left in between", () => {
   const line = new WaitingLine<string>();
-  for (const one of ["a", "b", "c"]) line.add(one);
-  line.delete("a");
+  const [first] = ["a", "b", "c"].map((one) => line.add(one));
+  line.delete(first!);
+  line.delete(first!);
   expect([line.shift(), line.shift(), line.shift(), line.size]).toEqual(["b", "c", undefined, 0]);
 });
 
@@ -23,16 +24,15 @@ test("does what a list does, in whatever order it is used", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
       const line = new WaitingLine<number>();
-      const list: number[] = [];
+      const list: Waiter<number>[] = [];
       let next = 0;
       for (const one of steps) {
         if (typeof one === "number") {
           const [gone] = list.splice(one, 1);
           if (gone !== undefined) line.delete(gone);
         } else if (one === "add") {
-          list.push(next);
-          line.add(next++);
-        } else expect(line.shift()).toBe(list.shift());
+          list.push(line.add(next++));
+        } else expect(line.shift()).toBe(list.shift()?.one);
         expect(line.size).toBe(list.length);
       }
     }),

@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
+import { OpenSet } from "@gatehouse/shared/open-set";
 import { bearerHash } from "@gatehouse/shared/redis-keys";
 import type { PublicSigningKey } from "@gatehouse/shared/signing-key-record";
 import type { Identity } from "./identity.ts";
@@ -45,8 +46,8 @@ export class TokenVerifier {
   readonly #asking = new Map<string, Promise<Verdict>>();
   /** Ends of tokens that are known to be revoked, by `jti`: should Redis go away, their signature must not bring them back. */
   readonly #revoked = new Map<string, number>();
-  /** Tokens that open exchanges stand on, by `jti`, with how many do. */
-  readonly #followed = new Map<string, { readonly token: VerifiedToken; count: number }>();
+  /** What open exchanges stand on: a token for each. */
+  readonly #followed = new OpenSet<VerifiedToken>();
   #keys: ReadonlyMap<string, KeyObject>;
 
   constructor(options: TokenVerifierOptions) {
@@ -88,7 +89,7 @@ export class TokenVerifier {
         return { problem: "expired" };
       }
       if (entry.isConfirmed || !this.#live.isCurrent) {
-        this.#seen.used(hash, entry);
+        this.#seen.used(hash);
         return entry.token;
       }
     }
@@ -99,19 +100,10 @@ export class TokenVerifier {
     return "problem" in claims ? claims : this.#ask(hash, claims);
   }
 
-  /** Watches a token for an exchange that is open; call what is returned when that is over. */
+  /** Watches a token for an exchange that is open; call what is returned, once, when that is over. */
   follow(token: VerifiedToken): () => void {
-    const followed = this.#followed.get(token.jti);
-    if (followed === undefined) this.#followed.set(token.jti, { token, count: 1 });
-    else followed.count += 1;
-    let isOver = false;
-    return () => {
-      const left = this.#followed.get(token.jti);
-      if (isOver || left === undefined) return;
-      isOver = true;
-      left.count -= 1;
-      if (left.count === 0) this.#followed.delete(token.jti);
-    };
+    const place = this.#followed.add(token);
+    return () => this.#followed.delete(place);
   }
 
   /** True when it is known that a genuine token was revoked. */
@@ -140,23 +132,24 @@ export class TokenVerifier {
 
   /** Own tokens among those whose records changed are asked about at once; until there is an answer they stay what they were. */
   #changed(jtis: readonly string[], clientIds: readonly string[]): void {
-    for (const jti of jtis) this.#recheck(jti);
-    for (const clientId of clientIds) {
-      for (const jti of this.#seen.jtisOf(clientId)) this.#recheck(jti);
-      for (const { token } of this.#followed.values()) {
-        if (token.clientId === clientId && this.#seen.find(token.jti) === undefined) this.#recheck(token.jti);
-      }
+    const seen = [...jtis, ...clientIds.flatMap((clientId) => this.#seen.jtisOf(clientId))];
+    const changed = new Map(seen.map((jti) => [jti, this.#seen.find(jti)?.token]));
+    const ofClients = new Set(clientIds);
+    for (const token of this.#followed) {
+      if (changed.has(token.jti) || ofClients.has(token.clientId)) changed.set(token.jti, token);
     }
+    for (const token of changed.values()) if (token !== undefined) void this.#askAgain(token);
   }
 
   #distrust(): void {
     this.#seen.distrust();
-    for (const jti of this.#followed.keys()) this.#recheck(jti);
+    const followed = new Map([...this.#followed].map((token) => [token.jti, token]));
+    for (const token of followed.values()) void this.#askAgain(token);
   }
 
-  #recheck(jti: string): void {
-    const token = this.#seen.find(jti)?.token ?? this.#followed.get(jti)?.token;
-    if (token !== undefined) void this.#askAgain(token);
+  #isFollowed(jti: string): boolean {
+    for (const token of this.#followed) if (token.jti === jti) return true;
+    return false;
   }
 
   async #askAgain(token: VerifiedToken): Promise<void> {
@@ -169,7 +162,7 @@ export class TokenVerifier {
     this.#revoke(token);
     // A long answer outlives its token: that was good when it was asked for.
     const hasEnded = token.exp <= Date.now() / 1000 + END_LEEWAY_SECONDS;
-    if (!hasEnded && this.#followed.has(token.jti)) this.#options.onRevoked(token.jti);
+    if (!hasEnded && this.#isFollowed(token.jti)) this.#options.onRevoked(token.jti);
   }
 
   #revoke({ jti, exp }: TokenClaims): void {

@@ -1,3 +1,4 @@
+import { RecentMap } from "@gatehouse/shared/recent-map";
 import type { VerifiedToken } from "./access-token.ts";
 
 export interface SeenToken {
@@ -6,16 +7,14 @@ export interface SeenToken {
   isConfirmed: boolean;
 }
 
-/** Tokens that were found good, by the hash of their text; bounded, the one used longest ago goes first. */
+/** Tokens that were found good, by the hash of their text; bounded, one that was not used lately goes first. */
 export class SeenTokens {
-  readonly #max: number;
-  /** In the order of their last use. */
-  readonly #byHash = new Map<string, SeenToken>();
+  readonly #byHash: RecentMap<SeenToken>;
   readonly #hashByJti = new Map<string, string>();
   readonly #jtisByClient = new Map<string, Set<string>>();
 
   constructor(max: number) {
-    this.#max = max;
+    this.#byHash = new RecentMap(max);
   }
 
   get size(): number {
@@ -24,46 +23,38 @@ export class SeenTokens {
 
   /** Returns the entry without counting as a use. */
   get(hash: string): SeenToken | undefined {
-    return this.#byHash.get(hash);
+    return this.#byHash.peek(hash);
   }
 
   find(jti: string): SeenToken | undefined {
     const hash = this.#hashByJti.get(jti);
-    return hash === undefined ? undefined : this.#byHash.get(hash);
+    return hash === undefined ? undefined : this.#byHash.peek(hash);
   }
 
   jtisOf(clientId: string): readonly string[] {
     return [...(this.#jtisByClient.get(clientId) ?? [])];
   }
 
-  used(hash: string, entry: SeenToken): void {
-    this.#byHash.delete(hash);
-    this.#byHash.set(hash, entry);
+  used(hash: string): void {
+    this.#byHash.get(hash);
   }
 
   add(hash: string, entry: SeenToken): void {
     const { jti, clientId } = entry.token;
-    this.used(hash, entry);
+    const dropped = this.#byHash.set(hash, entry);
     this.#hashByJti.set(jti, hash);
     const jtis = this.#jtisByClient.get(clientId);
     if (jtis === undefined) this.#jtisByClient.set(clientId, new Set([jti]));
     else jtis.add(jti);
-    if (this.#byHash.size <= this.#max) return;
-    for (const oldest of this.#byHash.values()) {
-      this.delete(oldest.token.jti);
-      break;
-    }
+    if (dropped !== undefined) this.#forget(dropped);
   }
 
   delete(jti: string): void {
     const hash = this.#hashByJti.get(jti);
-    const entry = hash === undefined ? undefined : this.#byHash.get(hash);
+    const entry = hash === undefined ? undefined : this.#byHash.peek(hash);
     if (hash === undefined || entry === undefined) return;
     this.#byHash.delete(hash);
-    this.#hashByJti.delete(jti);
-    const jtis = this.#jtisByClient.get(entry.token.clientId);
-    jtis?.delete(jti);
-    if (jtis?.size === 0) this.#jtisByClient.delete(entry.token.clientId);
+    this.#forget(entry);
   }
 
   /** Redis was away, or told that everything changed. */
@@ -75,5 +66,12 @@ export class SeenTokens {
     this.#byHash.clear();
     this.#hashByJti.clear();
     this.#jtisByClient.clear();
+  }
+
+  #forget({ token: { jti, clientId } }: SeenToken): void {
+    this.#hashByJti.delete(jti);
+    const jtis = this.#jtisByClient.get(clientId);
+    jtis?.delete(jti);
+    if (jtis?.size === 0) this.#jtisByClient.delete(clientId);
   }
 }

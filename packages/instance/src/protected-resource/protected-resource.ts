@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { HostConfig } from "@gatehouse/shared/host-config";
+import { OpenSet } from "@gatehouse/shared/open-set";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
 import { AccessRecord, PEER_LEFT_STATUS, type StreamEndReason } from "../access-log.ts";
@@ -71,7 +72,7 @@ export class ProtectedResource {
   readonly #verifier: TokenVerifier;
   readonly #sessions: SessionBindings;
   readonly #policies = new WeakMap<HostConfig, ResourcePolicy>();
-  readonly #open = new Set<OpenExchange>();
+  readonly #open = new OpenSet<OpenExchange>();
   /** The config in force; what is being decided may have begun under a former one. */
   #config: HostConfig | undefined;
 
@@ -218,9 +219,9 @@ export class ProtectedResource {
     if (objected !== undefined) return { kind: "answer", answer: objected, token: bearer?.token };
     if (life.isOver) return forwarded;
     const unfollow = bearer && this.#verifier.follow(bearer.token);
-    this.#open.add(open);
+    const place = this.#open.add(open);
     life.onOver = () => {
-      this.#open.delete(open);
+      this.#open.delete(place);
       unfollow?.();
     };
     return forwarded;

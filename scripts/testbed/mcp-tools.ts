@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { McpServer, type ServerContext } from "@modelcontextprotocol/server";
-import { z } from "zod";
+import * as z from "zod";
 
 /** What a gateway in front of the server sets, or must have taken away. */
 const GATEWAY_HEADERS =

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 
 /** Revisions whose frozen requirement sets are run: the last session-based one and the first stateless one. */
 export type Revision = "2025-11-25" | "2026-07-28";

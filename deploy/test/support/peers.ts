@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { delimiter, join, sep } from "node:path";
 import { promisify } from "node:util";
 import { findOnPath } from "@gatehouse/testbed/program-search";
-import { z } from "zod";
+import * as z from "zod";
 import { chromiumPeer } from "./chromium.ts";
 import type { FoundPeer, Peer } from "./peer.ts";
 

@@ -100,7 +100,7 @@ export class Dial {
     } catch (error) {
       release();
       if (this.#cancelled) throw this.#cancelled;
-      const failure = error instanceof Error ? error : new Error(String(error));
+      const failure = asError(error);
       if (!(failure instanceof ConnectionRefusal)) pool.failed(target, failure);
       return failure;
     }
@@ -113,7 +113,7 @@ export class Dial {
       (await this.#within<readonly Endpoint[]>(deadline, target, ({ resolve, reject }) => {
         resolveName(target).then(resolve, reject);
       }));
-    let last: unknown;
+    let last: Error | undefined;
     for (const endpoint of endpoints) {
       if ("port" in endpoint && this.#options.ownAddresses.has(endpoint.host, endpoint.port)) {
         throw new ConnectionRefusal("loop", `${formatTarget(target)} is a listener of this dispatcher`);
@@ -122,7 +122,7 @@ export class Dial {
         return await this.#within<Socket>(deadline, target, (settle) => this.#open(endpoint, settle));
       } catch (error) {
         if (this.#cancelled) throw error;
-        last = error;
+        last = asError(error);
       }
     }
     throw last ?? new Error(`${formatTarget(target)} has no address`);
@@ -185,6 +185,10 @@ export class Dial {
   #leftMs(): number {
     return this.#deadline - performance.now();
   }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
 /** Returns where a target is found without asking a resolver; undefined for a name. */

@@ -11,7 +11,7 @@ export interface SpliceContext {
   readonly settings: SpliceDeadlines;
 }
 
-export interface SpliceDeadlines {
+interface SpliceDeadlines {
   /** Milliseconds without a byte either way before the connection is aborted; 0: never. */
   readonly idleTimeoutMs: number;
   /** Milliseconds without a byte before a connection is aborted of which one direction has ended. */

@@ -92,7 +92,10 @@ export class HttpServers {
    */
   serve(context: ConnectionContext, onFirstRequest: () => void): void {
     const { socket } = context;
-    const connection = new HttpConnection(context, { ...this.#limits, onFirstRequest });
+    const connection = new HttpConnection(context, {
+      refusedIdleTimeoutMs: this.#limits.refusedIdleTimeoutMs,
+      onFirstRequest,
+    });
     const place = this.#open.add(connection);
     this.#byOwner.set(socket, connection);
     socket.once("close", () => this.#open.delete(place));

@@ -214,7 +214,13 @@ export class RequestHandler implements HttpEvents {
     return {
       ok: true,
       target: admission.target,
-      context: { ...arrival, hostConfig, host: admission.host },
+      context: {
+        id: arrival.id,
+        connection: arrival.connection,
+        startedAt: arrival.startedAt,
+        hostConfig,
+        host: admission.host,
+      },
     };
   }
 

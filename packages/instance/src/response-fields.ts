@@ -25,8 +25,12 @@ export function readResponseFields(raw: unknown, hasBody: boolean): ResponseFiel
     announcesTrailers: false,
   };
   const seen = { connection: "", trailer: "", hasLength: false };
-  for (const [name, value] of pairs(raw)) {
-    if (takeField(name.toLowerCase(), value, { result, seen })) result.fields.push(name, value);
+  if (isRawFields(raw)) {
+    for (let i = 0; i + 1 < raw.length; i += 2) {
+      const name = text(raw[i]);
+      const value = text(raw[i + 1]);
+      if (takeField(name.toLowerCase(), value, { result, seen })) result.fields.push(name, value);
+    }
   }
   if (seen.hasLength) result.endsWithConnection = false;
   // Node refuses a Trailer field on a message that is not chunked, and there it would promise what can't come.

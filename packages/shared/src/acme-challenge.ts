@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 export const ACME_CHALLENGE_TYPES = ["tls-alpn-01", "http-01"] as const;
 export type AcmeChallengeType = (typeof ACME_CHALLENGE_TYPES)[number];

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** How long a request waits for an instance that may act on it: longer than five failures in an hour hold it back. */
 export const RENEWAL_REQUEST_TTL_MS = 2 * 3_600_000;

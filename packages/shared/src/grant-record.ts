@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** What `oauth:grant:{id}` holds: what one account gave one client, in the engine's words. The id is no bearer value. */
 export const grantRecordSchema = z.object({ hostname: z.string(), payload: z.looseObject({}) });

@@ -1,5 +1,5 @@
 import { isAbsolute } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { AddressList } from "./address.ts";
 import type { ConfigProblem } from "./config-error.ts";
 

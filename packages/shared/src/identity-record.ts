@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** What `oauth:identity:{grant id}` holds: who stands behind a grant, for its refreshes. */
 export const identityRecordSchema = z.looseObject({

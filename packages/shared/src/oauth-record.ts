@@ -1,5 +1,5 @@
 import type { RedisClient } from "./redis-connection.ts";
-import { z } from "zod";
+import * as z from "zod";
 import type { Hostname } from "./hostname.ts";
 
 /** A stored record with the exact text it was read from, which a later {@link replaceRecord} compares with. */

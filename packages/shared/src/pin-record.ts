@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** Value of `oauth:pin:{hostname}:{login}`: whom a login that a host config names means here. */
 export const pinRecordSchema = z.object({

@@ -243,21 +243,21 @@ function writeV2({ addresses, authority, uniqueId, hops }: ProxyHeader): Buffer 
   header.writeUInt16BE(length - V2_FIXED_LENGTH, 14);
   let at = fixed.length;
   if (authority !== undefined) {
-    at = writeTlvHead(header, at, TLV_AUTHORITY, authorityLength);
+    at += writeTlvHead(header.subarray(at), TLV_AUTHORITY, authorityLength);
     at += header.write(authority, at, "utf8");
   }
   if (uniqueId !== undefined) {
-    at = writeTlvHead(header, at, TLV_UNIQUE_ID, uniqueId.length);
+    at += writeTlvHead(header.subarray(at), TLV_UNIQUE_ID, uniqueId.length);
     at += header.write(uniqueId, at, "latin1");
   }
-  if (hops > 0) header[writeTlvHead(header, at, TLV_HOPS, 1)] = Math.min(hops, 255);
+  if (hops > 0) header[at + writeTlvHead(header.subarray(at), TLV_HOPS, 1)] = Math.min(hops, 255);
   return header;
 }
 
-/** Returns where the value goes. */
-function writeTlvHead(header: Buffer, at: number, type: number, length: number): number {
-  header[at] = type;
-  return header.writeUInt16BE(length, at + 1);
+/** Returns its octets. */
+function writeTlvHead(to: Buffer, type: number, length: number): number {
+  to[0] = type;
+  return to.writeUInt16BE(length, 1);
 }
 
 /** A relayed connection without known addresses is PROXY UNSPEC, not LOCAL: a receiver skips all of a LOCAL, TLVs included. */

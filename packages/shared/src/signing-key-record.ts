@@ -1,7 +1,7 @@
 import { createPrivateKey, generateKeyPair, hash, type JsonWebKey, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
 import type { RedisClient } from "./redis-connection.ts";
-import { z } from "zod";
+import * as z from "zod";
 import type { Hostname } from "./hostname.ts";
 import { parseRecord, readRecord, replaceRecord } from "./oauth-record.ts";
 import { signingKeyKey } from "./redis-keys.ts";

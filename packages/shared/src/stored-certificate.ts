@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** The value of `cert:{hostname}` (contract section 3). Further fields are kept by whoever wrote them and ignored here. */
 const storedCertificateSchema = z.object({

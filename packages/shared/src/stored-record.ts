@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { JsonLines, MemberName } from "./json-lines.ts";
 import { EVENTS, LEVELS, type LogRecord } from "./log-record.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /**
  * What `oauth:token:{jti}` holds about an access token, so that it can be listed and revoked: deleting the record revokes the

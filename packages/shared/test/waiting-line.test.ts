@@ -4,9 +4,10 @@ import { WaitingLine, type Waiter } from "../src/waiting-line.ts";
 
 test("gives the oldest first, whoever has left in between", () => {
   const line = new WaitingLine<string>();
-  const [first] = ["a", "b", "c"].map((one) => line.add(one));
-  line.delete(first!);
-  line.delete(first!);
+  const first = line.add("a");
+  for (const one of ["b", "c"]) line.add(one);
+  line.delete(first);
+  line.delete(first);
   expect([line.shift(), line.shift(), line.shift(), line.size]).toEqual(["b", "c", undefined, 0]);
 });
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { acmeAccountKey } from "@gatehouse/shared/redis-keys";
 import type { SealingKeys } from "@gatehouse/shared/sealing";

@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { derParts, type DerValue } from "../der-values.ts";
 import type { RenewalWindow } from "./renewal-time.ts";
 import type { AcmeTransport } from "./transport.ts";

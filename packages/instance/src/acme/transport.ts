@@ -1,5 +1,5 @@
 import { Agent, request } from "undici";
-import { z } from "zod";
+import * as z from "zod";
 
 /** From the request to the end of its answer; authorities under load take seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { clientRecordSchema } from "@gatehouse/shared/client-record";

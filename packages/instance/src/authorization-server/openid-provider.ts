@@ -7,7 +7,7 @@ import {
   type JWTPayload,
   type JWTVerifyGetKey,
 } from "jose";
-import { z } from "zod";
+import * as z from "zod";
 import {
   IdentityProviderError,
   type FinishedLogin,

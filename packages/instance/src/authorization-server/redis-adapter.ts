@@ -1,5 +1,5 @@
 import { Provider, errors, type Adapter } from "oidc-provider";
-import { z } from "zod";
+import * as z from "zod";
 import { grantRecordSchema } from "@gatehouse/shared/grant-record";
 import { parseRecord, readRecord, replaceRecord } from "@gatehouse/shared/oauth-record";
 import { revokeGrant, revokeToken } from "@gatehouse/shared/oauth-revocation";

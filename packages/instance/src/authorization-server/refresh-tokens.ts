@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { Provider, errors, type Adapter } from "oidc-provider";
-import { z } from "zod";
+import * as z from "zod";
 import { readRecord, replaceRecord, type StoredRecord } from "@gatehouse/shared/oauth-record";
 import { revokeGrant } from "@gatehouse/shared/oauth-revocation";
 import { refreshTokenKey } from "@gatehouse/shared/redis-keys";

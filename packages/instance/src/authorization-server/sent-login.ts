@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { RedisClient } from "@gatehouse/shared/redis-connection";
-import { z } from "zod";
+import * as z from "zod";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { parseRecord } from "@gatehouse/shared/oauth-record";
 import { loginKey } from "@gatehouse/shared/redis-keys";

@@ -1,5 +1,5 @@
 import { verify, type KeyObject } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 
 /** Why a token that was shown is worth nothing here. A closed set: each has one word in the record and one sentence for the client. */
 export const TOKEN_PROBLEMS = [

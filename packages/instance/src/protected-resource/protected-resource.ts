@@ -209,11 +209,10 @@ export class ProtectedResource {
       challenge: () => this.#policy(context.hostConfig).challenge(request),
       onSession: bearer && ((sessionId) => this.#sessions.bind(sessionId, bearer.token.uid)),
     });
-    const forwarded: ForwardContext = {
-      ...context,
-      passage,
-      ...(bearer && { identity: identityOf(bearer) }),
-    };
+    const { id, connection, startedAt, hostConfig, host } = context;
+    const admitted = { id, connection, startedAt, hostConfig, host, passage };
+    const forwarded: ForwardContext =
+      bearer === undefined ? admitted : Object.assign(admitted, { identity: identityOf(bearer) });
     const open = { head: request.head, token: bearer?.token, context: forwarded };
     const objected = this.#lateObjection(open);
     if (objected !== undefined) return { kind: "answer", answer: objected, token: bearer?.token };
@@ -285,11 +284,6 @@ export class ProtectedResource {
 }
 
 function identityOf({ token, scopes }: Bearer): Identity {
-  return {
-    login: token.sub,
-    uid: token.uid,
-    scopes,
-    clientId: token.clientId,
-    ...(token.email === null ? {} : { email: token.email }),
-  };
+  const { sub: login, uid, clientId, email } = token;
+  return email === null ? { login, uid, scopes, clientId } : { login, uid, scopes, clientId, email };
 }

@@ -35,6 +35,22 @@ const FIELDS: ReadonlySet<string> = new Set([
   "access-control-request-headers",
 ]);
 
+/** The field that a name as spelt stands for, undefined for those that are not looked at: names repeat, so most cost one look-up. */
+const SPELLINGS = new Map<string, string | undefined>();
+/** Emptied when full, so that made-up names can't fill it for good. */
+const MAX_SPELLINGS = 1024;
+
+function fieldOf(name: string): string | undefined {
+  const known = SPELLINGS.get(name);
+  if (known !== undefined || SPELLINGS.has(name)) return known;
+  // CGI and WSGI upstreams take `Mcp_Session_Id` for `Mcp-Session-Id`, so here it is that, too.
+  const folded = name.toLowerCase().replaceAll("_", "-");
+  const field = FIELDS.has(folded) ? folded : undefined;
+  if (SPELLINGS.size >= MAX_SPELLINGS) SPELLINGS.clear();
+  SPELLINGS.set(name, field);
+  return field;
+}
+
 /** Reads a request's head. Pure; never throws. */
 export function readRequestHead(request: {
   readonly method?: string | undefined;
@@ -42,7 +58,10 @@ export function readRequestHead(request: {
   readonly rawHeaders: readonly string[];
 }): RequestHead {
   const values = readFields(request.rawHeaders);
-  const joined = (name: string): string | undefined => values.get(name)?.join(", ");
+  const joined = (name: string): string | undefined => {
+    const all = values.get(name);
+    return all === undefined || all.length === 1 ? all?.[0] : all.join(", ");
+  };
   const length = joined("content-length");
   const { method = "", url = "" } = request;
   const read = readRequestTarget(url);
@@ -67,9 +86,8 @@ export function readRequestHead(request: {
 function readFields(rawHeaders: readonly string[]): ReadonlyMap<string, string[]> {
   const values = new Map<string, string[]>();
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    // CGI and WSGI upstreams take `Mcp_Session_Id` for `Mcp-Session-Id`, so here it is that, too.
-    const field = (rawHeaders[i] ?? "").toLowerCase().replaceAll("_", "-");
-    if (!FIELDS.has(field)) continue;
+    const field = fieldOf(rawHeaders[i] ?? "");
+    if (field === undefined) continue;
     const before = values.get(field);
     if (before === undefined) values.set(field, [rawHeaders[i + 1] ?? ""]);
     else before.push(rawHeaders[i + 1] ?? "");

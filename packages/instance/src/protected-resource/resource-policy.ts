@@ -133,6 +133,7 @@ export class ResourcePolicy {
   /** The rules about messages that these scopes may not satisfy: as long as there are any, the body has to be read. */
   openRules(request: JudgedRequest, scopes: readonly string[]): readonly MessageRule[] {
     const rules = this.rules.messageRules(request);
+    if (rules.length === 0) return rules;
     return satisfies(scopes, messageNeeds(rules, [undefined])) ? [] : rules;
   }
 

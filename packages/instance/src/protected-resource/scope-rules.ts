@@ -24,6 +24,10 @@ const TOOL_CALL = "tools/call";
 /** The scope that is enough for everything (contract section 4). */
 const SATISFIES_ALL = "admin";
 const ORDER: readonly string[] = ["admin", "user", "mcp"];
+/** Each in that order. */
+const ENDPOINT_SCOPES: readonly string[] = ["mcp"];
+const LOOKALIKE_SCOPES: readonly string[] = ["user", "mcp"];
+const OTHER_SCOPES: readonly string[] = ["user"];
 
 /**
  * Which scopes a request needs (contract section 4): `mcp` on the endpoint and below it, `user` elsewhere, and on top of that
@@ -46,6 +50,7 @@ export class ScopeRules {
 
   /** Scopes that the request needs whatever its body says. */
   needs(request: RuledRequest): readonly string[] {
+    if (this.#rules.length === 0) return this.#baseScopes(request.path);
     const needed = new Set(this.#baseScopes(request.path));
     for (const rule of this.#rules) {
       if (!isAboutMessages(rule) && matchesRequest(rule, request)) needed.add(rule.scope);
@@ -67,8 +72,8 @@ export class ScopeRules {
   }
 
   #baseScopes(path: string): readonly string[] {
-    if (isAtOrBelow(path, this.#endpoint)) return ["mcp"];
-    return isAtOrBelow(loose(path), loose(this.#endpoint)) ? ["mcp", "user"] : ["user"];
+    if (isAtOrBelow(path, this.#endpoint)) return ENDPOINT_SCOPES;
+    return isAtOrBelow(loose(path), loose(this.#endpoint)) ? LOOKALIKE_SCOPES : OTHER_SCOPES;
   }
 }
 

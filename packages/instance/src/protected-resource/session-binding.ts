@@ -1,5 +1,5 @@
 import type { RedisClient } from "@gatehouse/shared/redis-connection";
-import { z } from "zod";
+import * as z from "zod";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { parseRecord } from "@gatehouse/shared/oauth-record";
 import { mcpSessionKey } from "@gatehouse/shared/redis-keys";

@@ -7,6 +7,8 @@ export interface Contender {
   readonly pids: readonly number[];
   /** Processes that work for it on the other core, reported apart. */
   readonly aside?: readonly number[];
+  /** Compiled while it runs, so it needs a longer time to warm up. */
+  readonly isCompiledAtRun?: boolean;
   /** Ends it. */
   readonly stop: () => Promise<void>;
 }

@@ -57,7 +57,14 @@ export async function startDispatcher(place: Place, options: DispatcherOptions):
   const core = "core" in options ? options.core : CHAIN_CORE;
   settle(children, core);
   const pids = children.map(({ pid }) => pid);
-  return { name: "gatehouse", to: String(port), pids, aside: [place.store.pid], stop };
+  return {
+    name: "gatehouse",
+    to: String(port),
+    pids,
+    aside: [place.store.pid],
+    isCompiledAtRun: true,
+    stop,
+  };
 }
 
 function settle(children: readonly GatehouseChild[], core: number | undefined): void {

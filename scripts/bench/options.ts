@@ -23,8 +23,8 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Seconds of one sample. */
   readonly seconds: number;
-  /** Seconds of load at least before anything is measured. */
-  readonly warmUpSeconds: number;
+  /** Seconds of load at least before anything is measured: for a program that is compiled already, and for one that is not. */
+  readonly warmUp: { readonly compiled: number; readonly compiledAtRun: number };
 }
 
 /** Reads the words of the command. @throws TypeError for words it doesn't know */
@@ -49,7 +49,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
     only: values.only?.split(","),
     out: resolve(values.out ?? join(REPOSITORY, isWhole ? "docs" : ".cache/bench")),
     rounds: values.quick ? 2 : 5,
-    warmUpSeconds: values.quick ? 1 : 5,
+    warmUp: values.quick ? { compiled: 0.5, compiledAtRun: 1 } : { compiled: 2, compiledAtRun: 15 },
     seconds: values.quick ? 0.6 : 3,
   };
 }

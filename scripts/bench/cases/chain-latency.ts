@@ -1,5 +1,6 @@
 import type { Case, Figure } from "../case.ts";
 import { takeSample } from "../sample.ts";
+import { ofNodeAlone } from "./figures.ts";
 import { protectedChains } from "./protected-chains.ts";
 
 const TOKENS = 1_000;
@@ -18,11 +19,13 @@ function figure(algorithm: "ES256" | "RS256"): Figure {
   };
 }
 
+const own: readonly Figure[] = [figure("ES256"), figure("RS256")];
+
 /** One request at a time, against HAProxy as Gatehouse is laid out: one process for names, one for TLS and tokens. */
 export const chainLatency: Case = {
   name: "chain-latency",
   title: "Latency of the chain",
-  figures: [figure("ES256"), figure("RS256")],
+  figures: [...own, ...ofNodeAlone(own)],
   open: async (place, { seconds }) => {
     const chains = await protectedChains(place, { count: TOKENS, tiers: 2 });
     return {

@@ -1,6 +1,7 @@
 import type { Case } from "../case.ts";
 import type { ContenderStart } from "../contender.ts";
 import { startDispatcher } from "../gatehouse.ts";
+import { BARE_NODE, startBareDispatcher } from "../peers/bare-chain.ts";
 import { startHaproxyDispatcher } from "../peers/haproxy.ts";
 import { startNginx } from "../peers/nginx.ts";
 import { startSniproxy } from "../peers/sniproxy.ts";
@@ -21,6 +22,7 @@ export function dispatchers(place: Place, names: readonly string[]): readonly Co
       name: "haproxy-unix",
       start: () => startHaproxyDispatcher(place, { name: "haproxy-unix", server: `unix@${place.sink.path}` }),
     },
+    { name: BARE_NODE, start: () => startBareDispatcher(place, place.sink.path) },
     { name: "nginx", start: () => startNginx(place) },
     { name: "sniproxy", start: () => startSniproxy(place) },
   ];
@@ -28,7 +30,7 @@ export function dispatchers(place: Place, names: readonly string[]): readonly Co
 }
 
 export const OTHER_DISPATCHERS: readonly string[] = ["haproxy-unix", "nginx", "sniproxy"];
-export const ALL_DISPATCHERS: readonly string[] = ["haproxy", "gatehouse", ...OTHER_DISPATCHERS];
+export const ALL_DISPATCHERS: readonly string[] = ["haproxy", "gatehouse", BARE_NODE, ...OTHER_DISPATCHERS];
 
 /** Returns how a case is opened in which each of them has the same load of hellos and octets, without TLS. */
 export function rawLoad(

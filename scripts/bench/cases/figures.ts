@@ -1,4 +1,5 @@
 import { GIB, type Figure } from "../case.ts";
+import { BARE_NODE } from "../peers/bare-chain.ts";
 import type { Sample } from "../sample.ts";
 
 /** Microseconds of CPU of all processes for one unit of work. */
@@ -14,4 +15,14 @@ export const unitsPerCpuSecond = (sample: Sample): number => sample.units / samp
 export function besides(figure: Figure, peers: readonly string[]): readonly Figure[] {
   const { reach: _reach, prototype: _prototype, ...rest } = figure;
   return peers.map((peer) => ({ ...rest, id: `${figure.id}-${peer}`, peer }));
+}
+
+/** What Node by itself reaches against the same peers: the part of a figure that is not Gatehouse's to change. */
+export function ofNodeAlone(figures: readonly Figure[]): readonly Figure[] {
+  return figures.map(({ reach: _reach, prototype: _prototype, ...figure }) => ({
+    ...figure,
+    id: `${figure.id}-${BARE_NODE}`,
+    work: `Node alone, ${figure.work}`,
+    subject: BARE_NODE,
+  }));
 }

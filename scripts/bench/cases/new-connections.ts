@@ -1,6 +1,6 @@
 import type { Case, Figure } from "../case.ts";
 import { ALL_DISPATCHERS, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
-import { besides, cpuPerUnit } from "./figures.ts";
+import { besides, cpuPerUnit, ofNodeAlone } from "./figures.ts";
 
 const figure: Figure = {
   id: "new-connections",
@@ -18,6 +18,6 @@ const figure: Figure = {
 export const newConnections: Case = {
   name: "new-connections",
   title: "New connections",
-  figures: [figure, ...besides(figure, OTHER_DISPATCHERS)],
+  figures: [figure, ...ofNodeAlone([figure]), ...besides(figure, OTHER_DISPATCHERS)],
   open: rawLoad(ALL_DISPATCHERS, ({ seconds }) => ({ mode: "connect", connections: 16, seconds })),
 };

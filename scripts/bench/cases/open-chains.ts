@@ -1,5 +1,6 @@
 import type { ContenderStart } from "../contender.ts";
 import { startChain } from "../gatehouse.ts";
+import { BARE_NODE, startBareChain } from "../peers/bare-chain.ts";
 import { startHaproxyTls } from "../peers/haproxy.ts";
 import { HOSTNAME, type Place } from "../place.ts";
 
@@ -12,6 +13,7 @@ export async function openChains(
     contenders: [
       { name: "haproxy", start: () => startHaproxyTls(place, { name: "haproxy", tiers: 1 }) },
       { name: "gatehouse", start: () => startChain(place, { isProtected: false, port }) },
+      { name: BARE_NODE, start: () => startBareChain(place) },
     ],
     words: { name: HOSTNAME, host: `${HOSTNAME}:${port}` },
   };

@@ -1,5 +1,6 @@
 import type { ContenderStart } from "../contender.ts";
 import { startChain } from "../gatehouse.ts";
+import { BARE_NODE, startBareChain } from "../peers/bare-chain.ts";
 import { startHaproxyTls } from "../peers/haproxy.ts";
 import { HOSTNAME, type Place } from "../place.ts";
 import { makeTokens, type TokenAlgorithm, type TokenFile } from "../tokens.ts";
@@ -35,6 +36,7 @@ export async function protectedChains(
     contenders: [
       ...peers,
       { name: "gatehouse", start: () => startChain(place, { isProtected: true, port }) },
+      { name: BARE_NODE, start: () => startBareChain(place) },
     ],
     tokensOf: (contender) => files[contender === "haproxy-es256" ? "ES256" : "RS256"],
     words: { name: HOSTNAME, host: `${HOSTNAME}:${port}`, path: "/mcp" },

@@ -1,6 +1,7 @@
 import type { Case, Figure } from "../case.ts";
+import { BARE_NODE } from "../peers/bare-chain.ts";
 import { ALL_DISPATCHERS, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
-import { besides, cpuPerGib } from "./figures.ts";
+import { besides, cpuPerGib, ofNodeAlone } from "./figures.ts";
 
 const MIB = 1024 ** 2;
 const CONNECTIONS = 4;
@@ -21,7 +22,7 @@ const figure: Figure = {
 export const splice: Case = {
   name: "splice",
   title: "Splice, download",
-  figures: [figure, ...besides(figure, OTHER_DISPATCHERS)],
+  figures: [figure, ...ofNodeAlone([figure]), ...besides(figure, OTHER_DISPATCHERS)],
   open: rawLoad(ALL_DISPATCHERS, ({ isQuick }) => ({
     mode: "download",
     connections: CONNECTIONS,
@@ -39,8 +40,8 @@ const upload: Figure = {
 export const spliceUpload: Case = {
   name: "splice-upload",
   title: "Splice, upload",
-  figures: [{ ...upload }],
-  open: rawLoad(["haproxy", "gatehouse"], ({ isQuick }) => ({
+  figures: [upload, ...ofNodeAlone([upload])],
+  open: rawLoad(["haproxy", "gatehouse", BARE_NODE], ({ isQuick }) => ({
     mode: "upload",
     connections: CONNECTIONS,
     octets: (isQuick ? 128 : 512) * MIB,

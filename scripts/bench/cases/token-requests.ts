@@ -1,6 +1,6 @@
 import type { Case, Figure } from "../case.ts";
 import { takeSample } from "../sample.ts";
-import { unitsPerCpuSecond } from "./figures.ts";
+import { ofNodeAlone, unitsPerCpuSecond } from "./figures.ts";
 import { protectedChains } from "./protected-chains.ts";
 
 const CONNECTIONS = 64;
@@ -12,10 +12,11 @@ const UNSEEN_TOKENS_QUICK = 10_500;
 const common = { unit: "1/CPU s", better: "higher", subject: "gatehouse", value: unitsPerCpuSecond } as const;
 
 function figures(id: string, work: string, wanted: { es256: Partial<Figure>; rs256: Partial<Figure> }) {
-  return [
+  const own: readonly Figure[] = [
     { ...common, id: `${id}-es256`, work: `${work}, ES256`, peer: "haproxy-es256", ...wanted.es256 },
     { ...common, id: `${id}-rs256`, work: `${work}, RS256`, peer: "haproxy-rs256", ...wanted.rs256 },
-  ] satisfies readonly Figure[];
+  ];
+  return [...own, ...ofNodeAlone(own)];
 }
 
 function requests(options: {

@@ -8,6 +8,7 @@ import {
   TOKEN_PREFIX,
   tokenKey,
 } from "@gatehouse/shared/redis-keys";
+import { readStrings } from "@gatehouse/shared/redis-servers";
 import { TrackedKeys } from "@gatehouse/shared/redis-tracking";
 import { tokenRecordSchema } from "@gatehouse/shared/token-record";
 import type { Identity } from "./identity.ts";
@@ -94,13 +95,13 @@ export class LiveTokens {
   async #read({ jti, clientId }: Pick<TokenClaims, "jti" | "clientId">): Promise<TokenStanding> {
     const { redis } = this.#tracked;
     const { hostname } = this.#options;
-    const [text, clients] = await Promise.all([
-      redis.get(tokenKey(jti)),
-      // A client that is its metadata document has no record.
-      isDocumentClient(clientId) ? 1 : redis.exists(clientKey(clientId)),
-    ]);
+    // A client that is its metadata document has no record.
+    const hasRecord = !isDocumentClient(clientId);
+    const keys = hasRecord ? [tokenKey(jti), clientKey(clientId)] : [tokenKey(jti)];
+    const [text = null, client = null] = await readStrings(redis, keys);
     const record = text === null ? undefined : parseRecord(text, { hostname, schema: tokenRecordSchema });
-    if (record === undefined || record.jti !== jti || clients === 0) return { state: "revoked" };
+    if (record === undefined || record.jti !== jti || (hasRecord && client === null))
+      return { state: "revoked" };
     const facts = await redis.get(grantIdentityKey(record.grant_id));
     const identity =
       facts === null ? undefined : parseRecord(facts, { hostname, schema: identityRecordSchema });

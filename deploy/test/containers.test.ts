@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { NODE_FLAGS } from "@gatehouse/shared/node-flags";
 import { dispatcherOptions } from "@gatehouse/dispatcher/config";
 import { instanceOptions } from "@gatehouse/instance/config";
 import { readConfig } from "@gatehouse/shared/read-config";
@@ -75,8 +76,10 @@ describe("the container files", () => {
   test("build with the pnpm of the lockfile, run as nobody, and are asked for their health where it is answered", () => {
     const { packageManager } = JSON.parse(read("package.json")) as { packageManager: string };
     expect(dockerfile).toContain(`npm install --global ${packageManager}`);
-    for (const target of ["dispatcher", "instance"]) {
+    for (const target of ["dispatcher", "instance"] as const) {
       const section = dockerfile.slice(dockerfile.indexOf(` AS ${target}\n`));
+      const command = JSON.stringify(["node", ...NODE_FLAGS[target], "dist/main.js"]).replaceAll(",", ", ");
+      expect(section.split("\n").find((line) => line.startsWith("CMD"))).toBe(`CMD ${command}`);
       expect(section).toMatch(/^USER 10443$/m);
       const admin = /ADMIN_LISTEN=127\.0\.0\.1:(\d+)/.exec(section)?.[1];
       expect(section).toContain(`CMD ["node", "healthcheck.mjs", "${admin}"]`);

@@ -4,6 +4,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { NODE_FLAGS } from "@gatehouse/shared/node-flags";
 import { dispatcherOptions } from "@gatehouse/dispatcher/config";
 import { instanceOptions } from "@gatehouse/instance/config";
 import { usableSocketPath } from "@gatehouse/shared/listen-address";
@@ -50,6 +51,14 @@ beforeAll(async () => {
 });
 
 afterAll(() => rm(directory, { recursive: true, force: true }));
+
+test("the units start Node with the flags that were measured", async () => {
+  for (const tier of ["dispatcher", "instance"] as const) {
+    const [start = ""] = values(await unit(`gatehouse-${tier}@.service`), "ExecStart");
+    const main = `/opt/gatehouse/current/packages/${tier}/dist/main.js`;
+    expect(start.split(" ")).toEqual([INSTALLED_NODE, ...NODE_FLAGS[tier], main]);
+  }
+});
 
 describe("systemd", () => {
   withSystemd.each([

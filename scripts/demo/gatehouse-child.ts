@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
+import { NODE_FLAGS } from "@gatehouse/shared/node-flags";
 import { REPOSITORY } from "./options.ts";
 
 /** From spawn to the record that says it serves; 0.3 s on an idle machine. */
@@ -61,6 +62,7 @@ export class GatehouseChild {
     const [command = "", ...args]: readonly string[] = [
       ...(descriptor === undefined ? [] : inheriting),
       process.execPath,
+      ...NODE_FLAGS[role.package],
       main,
     ];
     const child = startGuarded(command, args, {

@@ -3,11 +3,14 @@ import { existsSync } from "node:fs";
 import { mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { NODE_FLAGS } from "@gatehouse/shared/node-flags";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { parseRoute } from "@gatehouse/shared/route";
 
 const run = promisify(execFile);
 const INSTANCE_MAIN = join(import.meta.dirname, "../../packages/instance/dist/main.js");
+/** What an operator types behind `node`. */
+const INSTANCE_COMMAND = [...NODE_FLAGS.instance, INSTANCE_MAIN].join(" ");
 const UNITS_HELPER = join(import.meta.dirname, "../../deploy/systemd/units");
 const TEMPLATE = "gatehouse-instance@.service";
 
@@ -73,12 +76,12 @@ export class SystemdRunner implements HostRunner {
 class OperatorRunner implements HostRunner {
   async start(hostname: Hostname, route: string): Promise<string> {
     const problem = await makeSocketDirectory(route);
-    const line = `Start its instance: GATEHOUSE_HOSTNAME=${hostname} node ${INSTANCE_MAIN}`;
+    const line = `Start its instance: GATEHOUSE_HOSTNAME=${hostname} node ${INSTANCE_COMMAND}`;
     return problem === undefined ? line : `${problem}\n${line}`;
   }
 
   async restart(hostname: Hostname): Promise<string> {
-    return `No systemd unit runs ${hostname} here. Send its instance TERM, wait for it to end, and start it: GATEHOUSE_HOSTNAME=${hostname} node ${INSTANCE_MAIN}`;
+    return `No systemd unit runs ${hostname} here. Send its instance TERM, wait for it to end, and start it: GATEHOUSE_HOSTNAME=${hostname} node ${INSTANCE_COMMAND}`;
   }
 
   async stop(hostname: Hostname): Promise<string> {

@@ -1,3 +1,5 @@
+import { basename, dirname } from "node:path";
+import { NODE_FLAGS } from "@gatehouse/shared/node-flags";
 import type { ChildProcess } from "node:child_process";
 import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
 import { RecordReader, type PrintedRecord } from "./record-reader.ts";
@@ -76,7 +78,12 @@ export class GatehouseProcess {
     this.#spec.env = { ...this.#spec.env, ...env };
     const since = this.records.count;
     this.#complaints = "";
-    const [command, ...args] = [...(this.#spec.enter ?? []), process.execPath, this.#spec.main];
+    const [command, ...args] = [
+      ...(this.#spec.enter ?? []),
+      process.execPath,
+      ...flagsOf(this.#spec.main),
+      this.#spec.main,
+    ];
     const child = startGuarded(command ?? "", args, {
       env: { PATH: process.env["PATH"], ...this.#spec.env },
       stdio: ["ignore", "pipe", "pipe"],
@@ -157,4 +164,10 @@ export class GatehouseProcess {
     await this.stop();
     await this.start(env);
   }
+}
+
+/** Those it is deployed with; `main` is a build of `packages/dispatcher` or `packages/instance`. */
+function flagsOf(main: string): readonly string[] {
+  const tier = basename(dirname(dirname(main)));
+  return tier === "dispatcher" || tier === "instance" ? NODE_FLAGS[tier] : [];
 }

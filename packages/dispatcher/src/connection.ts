@@ -88,7 +88,8 @@ export class Connection implements Swept, Waiting {
   readonly #context: ConnectionContext;
   readonly #startedAt = performance.now();
   readonly #isHeaderOwed: boolean;
-  readonly #preamble: Preamble;
+  /** Undefined once the splice has taken over: an idle connection holds nothing of its beginning. */
+  #preamble: Preamble | undefined;
   readonly #splice: Splice;
   #id = newConnectionId();
   #addresses: AddressPair;
@@ -108,7 +109,7 @@ export class Connection implements Swept, Waiting {
     this.#isAddressCounted = !accepted.isHeaderOwed;
     this.#context = context;
     // Each step has a listener of its own; this one is for the moments between two steps.
-    peer.on("error", () => undefined);
+    peer.on("error", ignore);
     const countedIp = this.#isAddressCounted ? this.#addresses.source.ip : undefined;
     this.#heard = context.limits.awaitHello(this, countedIp);
     this.#preamble = new Preamble(peer, context.settings.maxHelloBytes);
@@ -131,8 +132,14 @@ export class Connection implements Swept, Waiting {
       if (this.#isHeaderOwed) await this.#takeInboundHeader();
       await this.#takeHello();
       const route = await this.#findRoute();
-      const dialled = await this.#dial(route);
-      this.#ended(await this.#spliceTo(dialled, route));
+      const { socket, target, release } = await this.#dial(route);
+      try {
+        this.#upstream = formatTarget(target);
+        this.#ended(await this.#spliceTo(socket, { isTcp: target.kind === "tcp", proxy: route.proxy }));
+      } finally {
+        socket.destroy();
+        release();
+      }
     } catch (reason) {
       await this.#endedEarly(reason);
     } finally {
@@ -145,18 +152,24 @@ export class Connection implements Swept, Waiting {
   /** Ends the connection at once, whatever it is doing. */
   abort(ending: "drain deadline"): void {
     if (this.#phase === "splice") this.#splice.abort(ending);
-    else this.#preamble.fail(new Aborted(ending));
+    else this.#preamble?.fail(new Aborted(ending));
   }
 
   makeRoom(): void {
-    this.#preamble.fail(new MadeRoom());
+    this.#preamble?.fail(new MadeRoom());
   }
 
   sweep(now: number): void {
     if (this.#phase === "splice") this.#splice.sweep(now);
     else if (this.#isHelloDue && now - this.#startedAt > this.#context.settings.helloTimeoutMs) {
-      this.#preamble.fail(new ConnectionRefusal("hello_timeout"));
+      this.#preamble?.fail(new ConnectionRefusal("hello_timeout"));
     }
+  }
+
+  /** @throws {TypeError} when the connection is spliced */
+  get #beginning(): Preamble {
+    if (this.#preamble === undefined) throw new TypeError("the beginning of this connection is over");
+    return this.#preamble;
   }
 
   get #isHelloDue(): boolean {
@@ -166,7 +179,7 @@ export class Connection implements Swept, Waiting {
   /** From here on the connection is the one the sender speaks for: its addresses, its name, its count. */
   async #takeInboundHeader(): Promise<void> {
     this.#phase = "proxy_header";
-    const { addresses, uniqueId, hops } = await readInboundHeader(this.#preamble);
+    const { addresses, uniqueId, hops } = await readInboundHeader(this.#beginning);
     this.#addresses = addresses ?? this.#addresses;
     this.#hops = hops;
     // A dispatcher in front of this one has named the connection already; one name joins all its records.
@@ -185,7 +198,7 @@ export class Connection implements Swept, Waiting {
   async #takeHello(): Promise<void> {
     const reader = new ClientHelloReader({ maxBytes: this.#context.settings.maxHelloBytes });
     for (;;) {
-      const read = reader.push(await this.#preamble.next());
+      const read = reader.push(await this.#beginning.next());
       if (read.kind === "refused") {
         throw new ConnectionRefusal(read.reason, read.problem, { isPlainHttp: read.isPlainHttp ?? false });
       }
@@ -229,25 +242,23 @@ export class Connection implements Swept, Waiting {
       onread: this.#splice.onread,
       budgetMs: settings.dialTimeoutMs,
       keepAliveDelayMs: settings.keepAliveDelayMs,
-      beforeRetry: () => this.#preamble.throwIfEnded(),
+      beforeRetry: () => this.#beginning.throwIfEnded(),
     });
-    this.#preamble.watch((reason) => dial.cancel(reason));
+    this.#beginning.watch((reason) => dial.cancel(reason));
     return this.#context.metrics.timeDial(() => dial.run());
   }
 
-  /** The header and everything the peer has sent so far go out in one write: one segment, and no target that sees half of them. */
-  async #spliceTo({ socket, target, release }: Dialled, route: Route): Promise<Ending> {
-    try {
-      this.#upstream = formatTarget(target);
-      const replay = this.#preamble.release();
-      this.#splice.bytesIn = replay.reduce((sum, chunk) => sum + chunk.length, 0);
-      const first = route.proxy === "off" ? replay : [this.#outboundHeader(route.proxy), ...replay];
-      this.#phase = "splice";
-      return await this.#splice.run(socket, Buffer.concat(first), { isTcp: target.kind === "tcp" });
-    } finally {
-      socket.destroy();
-      release();
-    }
+  /**
+   * The header and everything the peer has sent so far go out in one write: one segment, and no target that sees half of them. Not async:
+   * what a function that waits has made is held as long as it waits.
+   */
+  #spliceTo(target: Socket, { isTcp, proxy }: { isTcp: boolean; proxy: Route["proxy"] }): Promise<Ending> {
+    const replay = this.#beginning.release();
+    this.#splice.bytesIn = replay.reduce((sum, chunk) => sum + chunk.length, 0);
+    const first = proxy === "off" ? replay : [this.#outboundHeader(proxy), ...replay];
+    this.#phase = "splice";
+    this.#preamble = undefined;
+    return this.#splice.run(target, Buffer.concat(first), { isTcp });
   }
 
   /** v1 has room for the addresses only; the writer leaves out the rest. */
@@ -262,7 +273,7 @@ export class Connection implements Swept, Waiting {
 
   /** Where every step above leads when it can't do its work: the answer to the peer, if it is still there, and the record. */
   async #endedEarly(reason: unknown): Promise<void> {
-    this.#preamble.release();
+    this.#preamble?.release();
     if (reason instanceof ConnectionRefusal) {
       const answer = answerTo(reason);
       this.#refused(reason, answer.label);
@@ -305,8 +316,12 @@ export class Connection implements Swept, Waiting {
       upstream: this.#upstream,
       phase: this.#phase,
       durationMs: performance.now() - this.#startedAt,
-      bytesIn: isSpliced ? this.#splice.bytesIn : this.#preamble.received,
+      bytesIn: isSpliced ? this.#splice.bytesIn : (this.#preamble?.received ?? 0),
       bytesOut: this.#splice.bytesOut,
     };
   }
+}
+
+function ignore(): void {
+  // Said by whoever is in charge just then.
 }

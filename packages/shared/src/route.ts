@@ -46,8 +46,19 @@ export function parseRoute(value: string): RouteParse {
   return { ok: true, route: { targets, proxy } };
 }
 
+/** A target's text is asked for with every connection to it. */
+const TEXTS = new WeakMap<Target, string>();
+
 /** Returns the target as an operator writes it; equal targets give equal text. */
 export function formatTarget(target: Target): string {
+  const known = TEXTS.get(target);
+  if (known !== undefined) return known;
+  const text = textOf(target);
+  TEXTS.set(target, text);
+  return text;
+}
+
+function textOf(target: Target): string {
   if (target.kind === "unix") return `unix:${target.path}`;
   return isIPv6(target.host) ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`;
 }

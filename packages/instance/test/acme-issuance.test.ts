@@ -13,6 +13,9 @@ const found = await findPebble();
 const title = "missing" in found ? `acme (skipped: ${found.missing})` : "acme, against pebble";
 const suite = "missing" in found ? describe.skip : describe;
 
+/** Six attempts at an authority that takes its time, on a machine with every core busy. */
+const FIVE_ORDERS_MS = 60_000;
+
 let acme: AcmeBed;
 let clock: ManualClock;
 const started: Front[] = [];
@@ -192,28 +195,32 @@ suite(title, () => {
     expect(await keysOf(acme.bed, "acme:renew")).toEqual([]);
   });
 
-  test("a request is not kept waiting by failures, but by five of them in an hour", async () => {
-    const front = await start();
-    acme.reached.length = 0;
-    await front.record(({ event }) => event === "certificate_failed");
-    for (let failures = 2; failures <= 5; failures++) {
-      clock.moveBy(1000);
+  test(
+    "a request is not kept waiting by failures, but by five of them in an hour",
+    async () => {
+      const front = await start();
+      acme.reached.length = 0;
+      await front.record(({ event }) => event === "certificate_failed");
+      for (let failures = 2; failures <= 5; failures++) {
+        clock.moveBy(1000);
+        await ask();
+        await eventually(() => messages(front, "certificate_failed").length === failures);
+      }
+      acme.reached.push(front);
+      const [oldest = 0] = (await attempts())["began_at"] as number[];
       await ask();
-      await eventually(() => messages(front, "certificate_failed").length === failures);
-    }
-    acme.reached.push(front);
-    const [oldest = 0] = (await attempts())["began_at"] as number[];
-    await ask();
-    const { next_at: next } = await eventually(async () => {
-      const now = await renewal(front);
-      return now.state === "failing" && Date.parse(now.next_at) === oldest + 3_600_001 && now;
-    });
-    expect(messages(front, "certificate_requested")).toHaveLength(5);
-    expect(await keysOf(acme.bed, "acme:renew")).toHaveLength(1);
-    clock.moveTo(Date.parse(next));
-    await front.record(({ event }) => event === "certificate_issued");
-    expect(await keysOf(acme.bed, "acme:renew")).toEqual([]);
-  });
+      const { next_at: next } = await eventually(async () => {
+        const now = await renewal(front);
+        return now.state === "failing" && Date.parse(now.next_at) === oldest + 3_600_001 && now;
+      });
+      expect(messages(front, "certificate_requested")).toHaveLength(5);
+      expect(await keysOf(acme.bed, "acme:renew")).toHaveLength(1);
+      clock.moveTo(Date.parse(next));
+      await front.record(({ event }) => event === "certificate_issued");
+      expect(await keysOf(acme.bed, "acme:renew")).toEqual([]);
+    },
+    FIVE_ORDERS_MS,
+  );
 
   test("a request that is no document asks for nothing", async () => {
     const front = await start();
@@ -316,7 +323,8 @@ suite(title, () => {
     acme.releaseChecks();
     await acme.bed.redis.restart(); // empty: the lock is gone too
     await eventually(() => acme.bed.store.ping().catch(() => undefined));
-    await acme.bed.configure({ certificate: "acme" });
+    // Another config than before: should the instance come back later than it is written, it would notice no change.
+    await acme.bed.configure({ certificate: "acme", allowed_origins: ["https://other.example"] });
     await eventually(() => messages(front, "config_changed").length > 1);
     await eventually(async () => (await renewal(front)).state !== "issuing");
     clock.moveBy(70_000);

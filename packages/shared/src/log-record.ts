@@ -123,8 +123,18 @@ export function renderRecord(record: LogRecord): string {
   return lines.join("\n");
 }
 
+/** The second that was rendered last: under load thousands of records have it. */
+let lastSecond = Number.NaN;
+let lastSecondText = "";
+
 function renderTime(time: number): string {
-  return new Date(time).toISOString().replace("T", " ");
+  const second = Math.floor(time / 1000);
+  if (second !== lastSecond) {
+    lastSecondText = new Date(second * 1000).toISOString().slice(0, 19).replace("T", " ");
+    lastSecond = second;
+  }
+  const milliseconds = Math.floor(time - second * 1000);
+  return `${lastSecondText}.${String(milliseconds).padStart(3, "0")}Z`;
 }
 
 function firstLine(record: LogRecord): string {

@@ -1,7 +1,7 @@
 import type { Case } from "../case.ts";
 import type { ContenderStart } from "../contender.ts";
 import { startDispatcher } from "../gatehouse.ts";
-import { BARE_NODE, startBareDispatcher } from "../peers/bare-chain.ts";
+import { BARE_NODE, BARE_NODE_HANDLE, startBareDispatcher } from "../peers/bare-chain.ts";
 import { startHaproxyDispatcher } from "../peers/haproxy.ts";
 import { startNginx } from "../peers/nginx.ts";
 import { startSniproxy } from "../peers/sniproxy.ts";
@@ -23,14 +23,24 @@ export function dispatchers(place: Place, names: readonly string[]): readonly Co
       start: () => startHaproxyDispatcher(place, { name: "haproxy-unix", server: `unix@${place.sink.path}` }),
     },
     { name: BARE_NODE, start: () => startBareDispatcher(place, place.sink.path) },
+    {
+      name: BARE_NODE_HANDLE,
+      start: () => startBareDispatcher(place, place.sink.path, BARE_NODE_HANDLE),
+    },
     { name: "nginx", start: () => startNginx(place) },
     { name: "sniproxy", start: () => startSniproxy(place) },
   ];
   return all.filter(({ name }) => names.includes(name));
 }
 
+export const BARE_NODES: readonly string[] = [BARE_NODE, BARE_NODE_HANDLE];
 export const OTHER_DISPATCHERS: readonly string[] = ["haproxy-unix", "nginx", "sniproxy"];
-export const ALL_DISPATCHERS: readonly string[] = ["haproxy", "gatehouse", BARE_NODE, ...OTHER_DISPATCHERS];
+export const ALL_DISPATCHERS: readonly string[] = [
+  "haproxy",
+  "gatehouse",
+  ...BARE_NODES,
+  ...OTHER_DISPATCHERS,
+];
 
 /** Returns how a case is opened in which each of them has the same load of hellos and octets, without TLS. */
 export function rawLoad(

@@ -1,5 +1,5 @@
 import { GIB, type Figure } from "../case.ts";
-import { BARE_NODE } from "../peers/bare-chain.ts";
+import { BARE_NODE, BARE_NODE_HANDLE } from "../peers/bare-chain.ts";
 import type { Sample } from "../sample.ts";
 
 /** Microseconds of CPU of all processes for one unit of work. */
@@ -18,11 +18,16 @@ export function besides(figure: Figure, peers: readonly string[]): readonly Figu
 }
 
 /** What Node by itself reaches against the same peers: the part of a figure that is not Gatehouse's to change. */
-export function ofNodeAlone(figures: readonly Figure[]): readonly Figure[] {
-  return figures.map(({ reach: _reach, prototype: _prototype, ...figure }) => ({
-    ...figure,
-    id: `${figure.id}-${BARE_NODE}`,
-    work: `Node alone, ${figure.work}`,
-    subject: BARE_NODE,
-  }));
+export function ofNodeAlone(
+  figures: readonly Figure[],
+  subjects: readonly string[] = [BARE_NODE],
+): readonly Figure[] {
+  return subjects.flatMap((subject) =>
+    figures.map(({ reach: _reach, prototype: _prototype, ...figure }) => ({
+      ...figure,
+      id: `${figure.id}-${subject}`,
+      work: `${subject === BARE_NODE_HANDLE ? "Node alone with `handle`" : "Node alone"}, ${figure.work}`,
+      subject,
+    })),
+  );
 }

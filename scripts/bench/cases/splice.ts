@@ -1,6 +1,5 @@
 import type { Case, Figure } from "../case.ts";
-import { BARE_NODE } from "../peers/bare-chain.ts";
-import { ALL_DISPATCHERS, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
+import { ALL_DISPATCHERS, BARE_NODES, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
 import { besides, cpuPerGib, ofNodeAlone } from "./figures.ts";
 
 const MIB = 1024 ** 2;
@@ -22,7 +21,7 @@ const figure: Figure = {
 export const splice: Case = {
   name: "splice",
   title: "Splice, download",
-  figures: [figure, ...ofNodeAlone([figure]), ...besides(figure, OTHER_DISPATCHERS)],
+  figures: [figure, ...ofNodeAlone([figure], BARE_NODES), ...besides(figure, OTHER_DISPATCHERS)],
   open: rawLoad(ALL_DISPATCHERS, ({ isQuick }) => ({
     mode: "download",
     connections: CONNECTIONS,
@@ -40,8 +39,8 @@ const upload: Figure = {
 export const spliceUpload: Case = {
   name: "splice-upload",
   title: "Splice, upload",
-  figures: [upload, ...ofNodeAlone([upload])],
-  open: rawLoad(["haproxy", "gatehouse", BARE_NODE], ({ isQuick }) => ({
+  figures: [upload, ...ofNodeAlone([upload], BARE_NODES)],
+  open: rawLoad(["haproxy", "gatehouse", ...BARE_NODES], ({ isQuick }) => ({
     mode: "upload",
     connections: CONNECTIONS,
     octets: (isQuick ? 128 : 512) * MIB,

@@ -1,44 +1,72 @@
 // What Node's public API costs by itself where Gatehouse stands: no server name read, no PROXY header, no route, token, limit or record.
-//   node bare-chain.mjs dispatcher PORT SOCKET            TCP on PORT to the unix socket
+//   node bare-chain.mjs dispatcher PORT SOCKET [handle]   TCP on PORT to the unix socket
 //   node bare-chain.mjs instance SOCKET ORIGIN CERT KEY   TLS on the unix socket, HTTP requests to the origin's port
 import { readFileSync } from "node:fs";
 import { createServer as createTlsServer } from "node:https";
 import { createRequire } from "node:module";
-import { connect, createServer } from "node:net";
+import { connect, createServer, Socket } from "node:net";
 
 const { Pool } = createRequire(new URL("../../../packages/instance/package.json", import.meta.url))("undici");
 
 const shared = Buffer.allocUnsafeSlow(65_536);
 
-/** The faster half of what documented options allow: targets are read into one buffer, peers are not. */
-function dispatcher(port, path) {
-  const accept = (peer) => {
-    peer.on("error", () => peer.destroy());
-    peer.once("data", (first) => {
-      peer.pause();
-      const onread = {
-        buffer: shared,
-        callback: (length) => {
-          const chunk = Buffer.allocUnsafe(length);
-          shared.copy(chunk, 0, 0, length);
-          return peer.write(chunk) || peer.writableLength === 0;
-        },
-      };
-      const target = connect({ path, onread, allowHalfOpen: true, noDelay: true });
-      target.once("connect", () => {
-        target.write(first);
-        peer.on("data", (chunk) => {
-          if (!target.write(chunk) && target.writableLength > 0) peer.pause();
-        });
-        peer.resume();
+/** Copies what was read out of the shared buffer and writes it; false stops the reading until the other side has drained. */
+function passOn(socket, length) {
+  const chunk = Buffer.allocUnsafe(length);
+  shared.copy(chunk, 0, 0, length);
+  return socket.write(chunk) || socket.writableLength === 0;
+}
+
+function dial(path, peer) {
+  const onread = { buffer: shared, callback: (length) => passOn(peer, length) };
+  const target = connect({ path, onread, allowHalfOpen: true, noDelay: true });
+  target.on("error", () => peer.destroy());
+  target.on("end", () => peer.end()).on("close", () => peer.destroy());
+  peer.on("drain", () => target.resume()).on("end", () => target.end());
+  peer.on("close", () => target.destroy());
+  return target;
+}
+
+/** What documented options allow: targets are read into one buffer, peers are not. */
+function accept(peer, path) {
+  peer.on("error", () => peer.destroy());
+  peer.once("data", (first) => {
+    peer.pause();
+    const target = dial(path, peer);
+    target.once("connect", () => {
+      target.write(first);
+      peer.on("data", (chunk) => {
+        if (!target.write(chunk) && target.writableLength > 0) peer.pause();
       });
-      target.on("drain", () => peer.resume()).on("error", () => peer.destroy());
-      target.on("end", () => peer.end()).on("close", () => peer.destroy());
-      peer.on("drain", () => target.resume()).on("end", () => target.end());
-      peer.on("close", () => target.destroy());
+      peer.resume();
     });
+    target.on("drain", () => peer.resume());
+  });
+}
+
+/** With `handle`, which Node does not document, a peer is read into that buffer as well. */
+function acceptHandle(accepted, path) {
+  const handle = accepted._handle;
+  accepted._handle = null;
+  let target;
+  const callback = (length) => {
+    if (target !== undefined) return passOn(target, length);
+    const first = Buffer.from(shared.subarray(0, length));
+    target = dial(path, peer);
+    target.once("connect", () => {
+      target.write(first);
+      peer.resume();
+    });
+    target.on("drain", () => peer.resume());
+    return false;
   };
-  createServer({ allowHalfOpen: true, noDelay: true, highWaterMark: 16_384 }, accept).listen(
+  const peer = new Socket({ handle, allowHalfOpen: true, onread: { buffer: shared, callback } });
+  peer.on("error", () => peer.destroy());
+}
+
+function dispatcher(port, path, isByHandle) {
+  const options = { allowHalfOpen: true, noDelay: true, highWaterMark: 16_384, pauseOnConnect: isByHandle };
+  createServer(options, (socket) => (isByHandle ? acceptHandle : accept)(socket, path)).listen(
     port,
     "127.0.0.1",
   );
@@ -81,5 +109,5 @@ function instance(path, origin, { cert, key }) {
 }
 
 const [, , role, ...words] = process.argv;
-if (role === "dispatcher") dispatcher(Number(words[0]), words[1]);
+if (role === "dispatcher") dispatcher(Number(words[0]), words[1], words[2] === "handle");
 else instance(words[0], words[1], { cert: readFileSync(words[2]), key: readFileSync(words[3]) });

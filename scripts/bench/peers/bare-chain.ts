@@ -9,15 +9,22 @@ import { startPeer } from "./peer-process.ts";
 const PROGRAM = join(import.meta.dirname, "bare-chain.mjs");
 /** What it is called in tables. */
 export const BARE_NODE = "bare-node";
+/** The same with the undocumented `handle` option of a socket. */
+export const BARE_NODE_HANDLE = "bare-node-handle";
 
 let started = 0;
 
 /** Starts a dispatcher that does nothing but pass octets on to a unix socket. */
-export async function startBareDispatcher(place: Place, target: string): Promise<Contender> {
+export async function startBareDispatcher(
+  place: Place,
+  target: string,
+  name: typeof BARE_NODE | typeof BARE_NODE_HANDLE = BARE_NODE,
+): Promise<Contender> {
   const port = await place.port();
-  const command = [process.execPath, PROGRAM, "dispatcher", String(port), target];
-  const logFile = join(place.directory, "bare-dispatcher.log");
-  const contender = await startPeer({ name: BARE_NODE, command, port, logFile, core: CHAIN_CORE });
+  const how = name === BARE_NODE_HANDLE ? ["handle"] : [];
+  const command = [process.execPath, PROGRAM, "dispatcher", String(port), target, ...how];
+  const logFile = join(place.directory, `${name}.log`);
+  const contender = await startPeer({ name, command, port, logFile, core: CHAIN_CORE });
   return { ...contender, isCompiledAtRun: true };
 }
 

@@ -13,7 +13,9 @@ const THREADS = { "order-thread": "src/acme/order-thread.ts" };
 const httpWithoutFetch = {
   name: "http-without-fetch",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(?:node:)?http$/ }, () => ({ path: "http", namespace: "builtin" }));
+    onResolve({ filter: /^(?:node:)?http$/ }, ({ kind }) =>
+      kind === "import-statement" ? { path: "http", namespace: "builtin" } : undefined,
+    );
     onLoad({ filter: /^http$/, namespace: "builtin" }, () => ({
       contents: 'module.exports = process.getBuiltinModule("node:http");',
     }));

@@ -29,14 +29,19 @@ export interface Curve extends Plot {
 }
 
 const HOW = `How it is measured: what is under test has core 0 for itself (all its processes), load generator, servers behind the proxies and Redis share core 1. Peer and
-Gatehouse take turns in every round, each time in another order, after a round to warm up; a sample from which the hypervisor took more than 6 % is taken again. CPU is
+Gatehouse take turns in every round, each time in another order, after a round to warm up: 2 s for programs that are compiled, 15 for those that Node compiles as they run (cold
+ones cost twice as much; \`--quick\` shows that). A sample from which the hypervisor took more than 6 % is taken again. CPU is
 that of all processes of the chain and their children, from the kernel's scheduler, exactly around the work. A ratio is the median of those of the rounds, with the
 least and the greatest. Rates depend on the machine of the day; CPU per unit and ratios much less. Differences below 15 % mean nothing here.
 
 Gatehouse runs as deployed: real processes, default configuration, records on the console and in Redis, unix sockets between dispatcher, instance (and, in the
 dispatcher's own cases, the sink). Peers run with one thread and log a line per connection or request to a file. Redis's own share of the work is not in the figures
 but in the raw data (\`asideCpu\`). Load generators are in C (\`scripts/bench/native\`); where theirs was the core without idle time the table says so: rates are then
-a lower bound.`;
+a lower bound.
+
+"Node alone" is the least that Node's public API does where Gatehouse stands (\`scripts/bench/peers/bare-chain.mjs\`): two processes, octets passed on by one, TLS and HTTP by the
+other; no server name, PROXY header, route, token, limit or record. With \`handle\`: an option of sockets that Node does not document. What of this is out of reach and why:
+[performance.md](performance.md).`;
 
 function machineText(machine: Machine): string {
   return Object.entries(machine)

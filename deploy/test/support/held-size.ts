@@ -55,8 +55,11 @@ export async function restingSizes(pids: Pids): Promise<Sizes> {
   return now;
 }
 
+/** V8 takes and gives back memory in steps: up and down by as much over 25 cycles, without a trend. */
+const MEMORY_STEPS_BYTES = 16 * 1024 ** 2;
+
 /**
- * Measures until every process holds no more than before: the same descriptors, resident memory within 10 per cent.
+ * Measures until every process holds no more than before: the same descriptors, resident memory within 10 per cent, or 16 MiB.
  * @throws when one doesn't come back to that
  */
 export async function sizesBackAt(before: Sizes, pids: Pids): Promise<Sizes> {
@@ -69,12 +72,13 @@ export async function sizesBackAt(before: Sizes, pids: Pids): Promise<Sizes> {
   });
 }
 
-/** Returns the processes that hold more than before: more descriptors, or resident memory by more than 10 per cent. */
+/** Returns the processes that hold more than before: more descriptors, or resident memory by more than 10 per cent and 16 MiB. */
 export function exceeding(now: Sizes, before: Sizes): string[] {
   return Object.entries(before)
     .filter(([role, size]) => {
       const { descriptors, residentBytes } = now[role] ?? { descriptors: Infinity, residentBytes: Infinity };
-      return descriptors > size.descriptors || residentBytes > size.residentBytes * 1.1;
+      const most = size.residentBytes + Math.max(size.residentBytes * 0.1, MEMORY_STEPS_BYTES);
+      return descriptors > size.descriptors || residentBytes > most;
     })
     .map(([role]) => role);
 }

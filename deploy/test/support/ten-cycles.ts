@@ -7,7 +7,7 @@ const CYCLES = 10;
 
 /**
  * Runs a fault again and again, and holds every named process to what it held before: the same descriptors, resident memory within
- * 10 per cent. They are to run in the environment `MEASURABLE`.
+ * 10 per cent or 16 MiB. They are to run in the environment `MEASURABLE`.
  */
 export async function tenCycles(pids: Pids, cycle: (index: number) => Promise<void>): Promise<void> {
   let before: Sizes = {};

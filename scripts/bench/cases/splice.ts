@@ -25,7 +25,7 @@ export const splice: Case = {
   open: rawLoad(ALL_DISPATCHERS, ({ isQuick }) => ({
     mode: "download",
     connections: CONNECTIONS,
-    octets: (isQuick ? 128 : 768) * MIB,
+    octets: (isQuick ? 128 : 384) * MIB,
   })),
 };
 
@@ -43,6 +43,6 @@ export const spliceUpload: Case = {
   open: rawLoad(["haproxy", "gatehouse", ...BARE_NODES], ({ isQuick }) => ({
     mode: "upload",
     connections: CONNECTIONS,
-    octets: (isQuick ? 128 : 512) * MIB,
+    octets: (isQuick ? 128 : 256) * MIB,
   })),
 };

@@ -24,7 +24,7 @@ function bulk(direction: "download" | "upload"): Case {
     figures: [figure, ...ofNodeAlone([figure])],
     open: async (place, { isQuick }) => {
       const { contenders, words } = await openChains(place);
-      const octets = (isQuick ? 48 : 256) * MIB;
+      const octets = (isQuick ? 48 : 128) * MIB;
       const path = direction === "download" ? `/bytes/${octets}` : "/upload";
       return {
         contenders,

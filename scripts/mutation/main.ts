@@ -2,9 +2,9 @@
 // notice. Prints the survivors, and writes the counts into docs/mutation.md. Fails below 85 %. Minutes to half an hour: see that page.
 import { spawnSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { MUTATED_MODULES, type MutatedModule } from "./modules.ts";
-import { scoreOf, type MutationScore, type StrykerReport } from "./mutation-report.ts";
+import { basename, join } from "node:path";
+import { MUTATED_MODULES, type MutatedFile, type MutatedModule } from "./modules.ts";
+import { scoreOf, sumOf, type MutationScore, type StrykerReport } from "./mutation-report.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const PAGE = join(ROOT, "docs/mutation.md");
@@ -16,23 +16,35 @@ function percent({ killed, total }: MutationScore): number {
 }
 
 async function mutate(module: MutatedModule): Promise<MutationScore> {
-  const stryker = join(ROOT, "node_modules/.bin/stryker");
-  const { status } = spawnSync(stryker, ["run", "scripts/mutation/stryker.config.mjs"], {
-    cwd: ROOT,
-    stdio: "inherit",
-    env: { ...process.env, GATEHOUSE_MUTATED_MODULE: JSON.stringify(module) },
-  });
-  if (status !== 0) throw new Error(`${module.name}: Stryker ended with ${status}`);
-  const report = await readFile(join(ROOT, `.cache/mutation/${module.name}.json`), "utf8");
-  return scoreOf(JSON.parse(report) as StrykerReport);
+  const scores: MutationScore[] = [];
+  for (const file of module.files) scores.push(await mutateFile(module, file));
+  return sumOf(scores);
+}
+
+async function mutateFile(module: MutatedModule, file: MutatedFile): Promise<MutationScore> {
+  const reportName = `.cache/mutation/${basename(file.source)}.json`;
+  const { status } = spawnSync(
+    join(ROOT, "node_modules/.bin/stryker"),
+    ["run", "scripts/mutation/stryker.config.mjs"],
+    {
+      cwd: ROOT,
+      stdio: "inherit",
+      env: {
+        ...process.env,
+        GATEHOUSE_MUTATED_FILE: JSON.stringify({ ...file, package: module.package, reportName }),
+      },
+    },
+  );
+  if (status !== 0) throw new Error(`${module.name}: Stryker ended with ${status} at ${file.source}`);
+  return scoreOf(JSON.parse(await readFile(join(ROOT, reportName), "utf8")) as StrykerReport);
 }
 
 /** The row of a module is replaced; what people wrote around the table stays. */
-async function writeRow({ name, sources }: MutatedModule, score: MutationScore): Promise<void> {
+async function writeRow({ name, files }: MutatedModule, score: MutationScore): Promise<void> {
   const page = await readFile(PAGE, "utf8");
   const day = new Date().toISOString().slice(0, 10);
-  const files = sources.map((source) => `\`${source.replace(/^src\//, "")}\``).join(", ");
-  const row = `| ${name} | ${files} | ${score.killed} of ${score.total} | ${percent(score).toFixed(1)} % | ${day} |`;
+  const sources = files.map(({ source }) => `\`${source.replace(/^src\//, "")}\``).join(", ");
+  const row = `| ${name} | ${sources} | ${score.killed} of ${score.total} | ${percent(score).toFixed(1)} % | ${day} |`;
   const old = new RegExp(`^\\| ${name} \\|.*$`, "m");
   if (!old.test(page)) throw new Error(`docs/mutation.md has no row for ${name}`);
   await writeFile(PAGE, page.replace(old, row));

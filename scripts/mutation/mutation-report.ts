@@ -15,7 +15,7 @@ interface Position {
   readonly column: number;
 }
 
-/** What came of one module's mutants. */
+/** What came of the mutants of a file or a module. */
 export interface MutationScore {
   readonly killed: number;
   readonly total: number;
@@ -36,6 +36,14 @@ export function scoreOf(report: StrykerReport): MutationScore {
     killed: all.length - survivors.length,
     total: all.length,
     survivors: survivors.map(({ file, source, mutant }) => describeMutant(file, source, mutant)),
+  };
+}
+
+export function sumOf(scores: readonly MutationScore[]): MutationScore {
+  return {
+    killed: scores.reduce((sum, { killed }) => sum + killed, 0),
+    total: scores.reduce((sum, { total }) => sum + total, 0),
+    survivors: scores.flatMap(({ survivors }) => survivors),
   };
 }
 

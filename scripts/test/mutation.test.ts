@@ -2,13 +2,16 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { MUTATED_MODULES } from "../mutation/modules.ts";
-import { scoreOf } from "../mutation/mutation-report.ts";
+import { scoreOf, sumOf } from "../mutation/mutation-report.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-describe.each(MUTATED_MODULES)("the module $name", ({ name, package: place, sources, tests }) => {
+describe.each(MUTATED_MODULES)("the module $name", ({ name, package: place, files }) => {
   test("names files that exist", () => {
-    const paths = [...sources, ...tests.map((each) => `test/${each}.test.ts`)];
+    const paths = files.flatMap(({ source, tests }) => [
+      source,
+      ...tests.map((each) => `test/${each}.test.ts`),
+    ]);
     expect(paths.filter((path) => !existsSync(join(ROOT, "packages", place, path)))).toEqual([]);
   });
 
@@ -37,5 +40,15 @@ test("a mutant that runs into its time was noticed, one that no test reaches was
     killed: 2,
     total: 4,
     survivors: ["y.ts:2 Any: a -> !a", `y.ts:3 Any: ) -> ${"x".repeat(70)}…`],
+  });
+});
+
+test("a module's score is the sum of its files'", () => {
+  const one = { killed: 2, total: 3, survivors: ["a.ts:1 Any: x -> y"] };
+  const other = { killed: 5, total: 6, survivors: ["b.ts:1 Any: x -> y"] };
+  expect(sumOf([one, other])).toEqual({
+    killed: 7,
+    total: 9,
+    survivors: ["a.ts:1 Any: x -> y", "b.ts:1 Any: x -> y"],
   });
 });

@@ -55,7 +55,7 @@ export const MUTATED_MODULES: readonly MutatedModule[] = [
     files: [
       { source: "src/protected-resource/scope-rules.ts", tests: ["scope-rules"] },
       { source: "src/oauth/scope.ts", tests: ["scope-assignment"] },
-      { source: "src/oauth/entitlement.ts", tests: ["scope-assignment"] },
+      { source: "src/oauth/entitlement.ts", tests: ["entitlement"] },
     ],
   },
 ];

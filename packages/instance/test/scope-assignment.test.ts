@@ -6,6 +6,7 @@ import {
   grantableScopes,
   isNamedByLogin,
   mayLogIn,
+  namedMemberships,
   needsMembership,
   offeredScopes,
   scopesFor,
@@ -65,13 +66,14 @@ describe("who may log in", () => {
     ["a team of that name elsewhere", ["team:other/mascots"], false],
     ["an organisation's name as a bare one", ["github"], false],
     ["an address, which GitHub does not vouch for here", ["email:octocat@github.com"], false],
+    ["what only ends like an id", ["xid:583231"], false],
     ["one of several", ["hubot", "id:583231"], true],
   ])("%s", (_title, list, isAdmitted) => {
     const octocat = person({
       email: "octocat@github.com",
       emailVerified: true,
-      organisations: ["github"],
-      teams: ["github/mascots"],
+      organisations: ["acme", "github"],
+      teams: ["github/mascots", "github/staff"],
     });
     expect(mayLogIn(config({ auth_required_users: list }), octocat)).toBe(isAdmitted);
   });
@@ -82,6 +84,8 @@ describe("who may log in", () => {
     ["a verified address", [["email:Ann@Example.com"], SUBJECT], true],
     ["an address nobody verified", [["email:ann@example.com"], { ...SUBJECT, emailVerified: false }], false],
     ["a bare name is nobody's", [["ann@example.com"], SUBJECT], false],
+    ["an address of somebody who has none", [["email:ann@example.com"], { ...SUBJECT, email: null }], false],
+    ["another address", [["email:ann@example.com"], { ...SUBJECT, email: "bob@example.com" }], false],
     ["a star", [["*"], SUBJECT], true],
   ])("OpenID Connect: %s", (_title, [list, identity], isAdmitted) => {
     expect(mayLogIn(config({ ...OIDC, auth_required_users: list }), identity)).toBe(isAdmitted);
@@ -144,6 +148,10 @@ describe("scopes", () => {
     expect(offeredScopes(config(lists), undefined)).toEqual(["admin", "user", "mcp"]);
     expect(offeredScopes(config(), undefined)).toEqual(["user", "mcp"]);
     expect(offeredScopes(config({ ...lists, scope_assignment: "requested" }), ["user"])).toEqual(["user"]);
+    expect(offeredScopes(config({ ...lists, auth_allowed_scopes: ["user", "mcp"] }), undefined)).toEqual([
+      "user",
+      "mcp",
+    ]);
   });
 
   test("are never wider than the offered ones, the lists and what is allowed", () => {
@@ -184,11 +192,33 @@ describe("what has to be asked and kept", () => {
     expect(needsMembership(config({ auth_required_users: ["octocat", "*"] }))).toBe(false);
     expect(needsMembership(config({ auth_required_users: ["org:github"] }))).toBe(true);
     expect(needsMembership(config({ oauth_mcp_users: ["team:github/mascots"] }))).toBe(true);
+    expect(needsMembership(config({ oauth_mcp_users: ["xorg:github"] }))).toBe(false);
+    expect(needsMembership(config({ ...OIDC, auth_required_users: ["org:github"] }))).toBe(false);
   });
 
   test("a login is pinned only where a list names it", () => {
     expect(isNamedByLogin(config(), person())).toBe(false);
     expect(isNamedByLogin(config({ auth_required_users: ["id:583231"] }), person())).toBe(false);
     expect(isNamedByLogin(config({ oauth_admin_users: ["OCTOCAT"] }), person())).toBe(true);
+    expect(isNamedByLogin(config({ oauth_admin_users: ["hubot"] }), person())).toBe(false);
+    expect(isNamedByLogin(config({ ...OIDC, auth_required_users: ["octocat"] }), person())).toBe(false);
+    const spelt = person({ login: "org:github" });
+    expect(isNamedByLogin(config({ auth_required_users: ["org:github"] }), spelt)).toBe(false);
+  });
+
+  test("of the memberships only those that a list names are kept, in any letter case and each by its kind", () => {
+    const belongsTo = {
+      organisations: ["GitHub", "secret", "acme"],
+      teams: ["github/mascots", "acme/staff", "acme"],
+    };
+    const lists = { auth_required_users: ["org:github", "octocat"], oauth_mcp_users: ["team:ACME/staff"] };
+    expect(namedMemberships(config(lists), belongsTo)).toEqual({
+      organisations: ["GitHub"],
+      teams: ["acme/staff"],
+    });
+    expect(namedMemberships(config({ auth_required_users: ["acme"] }), belongsTo)).toEqual({
+      organisations: [],
+      teams: [],
+    });
   });
 });

@@ -45,8 +45,8 @@ export const MUTATED_MODULES: readonly MutatedModule[] = [
     name: "header-removal",
     package: "instance",
     files: [
-      { source: "src/hop-by-hop.ts", tests: ["forwarded-headers"] },
-      { source: "src/identity-headers.ts", tests: ["forwarded-headers", "identity-headers-protected"] },
+      { source: "src/hop-by-hop.ts", tests: ["hop-by-hop"] },
+      { source: "src/identity-headers.ts", tests: ["identity-headers"] },
     ],
   },
   {

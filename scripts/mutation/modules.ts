@@ -31,9 +31,9 @@ export const MUTATED_MODULES: readonly MutatedModule[] = [
     name: "token-check",
     package: "instance",
     files: [
-      { source: "src/oauth/signed-token.ts", tests: ["rfc9068-verification"] },
-      { source: "src/oauth/seen-tokens.ts", tests: ["token-cache", "revocation-live"] },
-      { source: "src/protected-resource/bearer.ts", tests: ["rfc6750-bearer"] },
+      { source: "src/oauth/signed-token.ts", tests: ["signed-token"] },
+      { source: "src/oauth/seen-tokens.ts", tests: ["seen-tokens"] },
+      { source: "src/protected-resource/bearer.ts", tests: ["bearer"] },
     ],
   },
   {

@@ -23,8 +23,8 @@ export const MUTATED_MODULES: readonly MutatedModule[] = [
     name: "proxy-trust",
     package: "instance",
     files: [
-      { source: "src/receive.ts", tests: ["front-receive"] },
-      { source: "src/admission.ts", tests: ["front-admission"] },
+      { source: "src/receive.ts", tests: ["receive"] },
+      { source: "src/admission.ts", tests: ["admission"] },
     ],
   },
   {

@@ -165,6 +165,8 @@ describe("patterns", () => {
     ["*ab*b", "ab", false],
     ["a*b*b", "ab", false],
     ["a*b*b", "abb", true],
+    ["*a*a*", "a", false],
+    ["*a*a*", "aa", true],
     ["*", "", true],
     ["exact", "exact", true],
     ["exact", "exactly", false],

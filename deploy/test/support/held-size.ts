@@ -65,19 +65,19 @@ const MEMORY_STEPS_BYTES = 16 * 1024 ** 2;
 export async function sizesBackAt(before: Sizes, pids: Pids): Promise<Sizes> {
   return await until(
     () => measure(pids()),
-    (now) => exceeding(now, before).length === 0,
+    (now) => exceeding(now, before, MEMORY_STEPS_BYTES).length === 0,
     SETTLE_TIMEOUT_MS,
   ).catch((error: unknown) => {
     throw new Error(`before: ${JSON.stringify(before)}`, { cause: error });
   });
 }
 
-/** Returns the processes that hold more than before: more descriptors, or resident memory by more than 10 per cent and 16 MiB. */
-export function exceeding(now: Sizes, before: Sizes): string[] {
+/** Returns the processes that hold more than before: more descriptors, or resident memory by more than 10 per cent and by more than that. */
+export function exceeding(now: Sizes, before: Sizes, stepsBytes = 0): string[] {
   return Object.entries(before)
     .filter(([role, size]) => {
       const { descriptors, residentBytes } = now[role] ?? { descriptors: Infinity, residentBytes: Infinity };
-      const most = size.residentBytes + Math.max(size.residentBytes * 0.1, MEMORY_STEPS_BYTES);
+      const most = size.residentBytes + Math.max(size.residentBytes * 0.1, stepsBytes);
       return descriptors > size.descriptors || residentBytes > most;
     })
     .map(([role]) => role);

@@ -55,24 +55,22 @@ export async function restingSizes(pids: Pids): Promise<Sizes> {
   return now;
 }
 
-/** V8 takes and gives back memory in steps: up and down by as much over 25 cycles, without a trend. */
-const MEMORY_STEPS_BYTES = 16 * 1024 ** 2;
-
 /**
- * Measures until every process holds no more than before: the same descriptors, resident memory within 10 per cent, or 16 MiB.
+ * Measures until every process holds no more than before: the same descriptors, resident memory within 10 per cent, or
+ * within `stepsBytes` where that is more.
  * @throws when one doesn't come back to that
  */
-export async function sizesBackAt(before: Sizes, pids: Pids): Promise<Sizes> {
+export async function sizesBackAt(before: Sizes, pids: Pids, stepsBytes = 0): Promise<Sizes> {
   return await until(
     () => measure(pids()),
-    (now) => exceeding(now, before, MEMORY_STEPS_BYTES).length === 0,
+    (now) => exceeding(now, before, stepsBytes).length === 0,
     SETTLE_TIMEOUT_MS,
   ).catch((error: unknown) => {
     throw new Error(`before: ${JSON.stringify(before)}`, { cause: error });
   });
 }
 
-/** Returns the processes that hold more than before: more descriptors, or resident memory by more than 10 per cent and by more than that. */
+/** Returns the processes that hold more than before: more descriptors, or resident memory by more than 10 per cent and `stepsBytes`. */
 export function exceeding(now: Sizes, before: Sizes, stepsBytes = 0): string[] {
   return Object.entries(before)
     .filter(([role, size]) => {

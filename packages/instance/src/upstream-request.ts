@@ -1,3 +1,4 @@
+import { bySpelling } from "./by-spelling.ts";
 import { appendIdentityHeaders, isReservedName, type ForwardContext } from "./identity-headers.ts";
 import { isHopByHop, nominatedNames, withoutNames } from "./hop-by-hop.ts";
 import type { NextTrace } from "./trace-context.ts";
@@ -84,19 +85,7 @@ const READERS = {
 /** Set anew by us or by the connection to the upstream; `expect` was answered by the server that read the request. */
 const DROPPED: ReadonlySet<string> = new Set(["host", "expect", "trailer"]);
 
-/** Kinds by name as spelt: names repeat, so most cost one look-up. Emptied when full, so that made-up names can't fill it for good. */
-const KINDS = new Map<string, FieldKind>();
-const MAX_KINDS = 1024;
-
-function kindOf(name: string): FieldKind {
-  let kind = KINDS.get(name);
-  if (kind === undefined) {
-    kind = classify(name);
-    if (KINDS.size >= MAX_KINDS) KINDS.clear();
-    KINDS.set(name, kind);
-  }
-  return kind;
-}
+const kindOf = bySpelling(classify);
 
 function classify(name: string): FieldKind {
   if (name.startsWith(":")) return "drop";

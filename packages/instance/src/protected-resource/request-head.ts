@@ -1,3 +1,4 @@
+import { bySpelling } from "../by-spelling.ts";
 import { readRequestTarget, type RequestTarget } from "../canonical-path.ts";
 import type { MirroredFields } from "./message-method.ts";
 
@@ -35,21 +36,12 @@ const FIELDS: ReadonlySet<string> = new Set([
   "access-control-request-headers",
 ]);
 
-/** The field that a name as spelt stands for, undefined for those that are not looked at: names repeat, so most cost one look-up. */
-const SPELLINGS = new Map<string, string | undefined>();
-/** Emptied when full, so that made-up names can't fill it for good. */
-const MAX_SPELLINGS = 1024;
-
-function fieldOf(name: string): string | undefined {
-  const known = SPELLINGS.get(name);
-  if (known !== undefined || SPELLINGS.has(name)) return known;
+/** The field that a name stands for; empty for those that are not looked at. */
+const fieldOf = bySpelling((name) => {
   // CGI and WSGI upstreams take `Mcp_Session_Id` for `Mcp-Session-Id`, so here it is that, too.
   const folded = name.toLowerCase().replaceAll("_", "-");
-  const field = FIELDS.has(folded) ? folded : undefined;
-  if (SPELLINGS.size >= MAX_SPELLINGS) SPELLINGS.clear();
-  SPELLINGS.set(name, field);
-  return field;
-}
+  return FIELDS.has(folded) ? folded : "";
+});
 
 /** Reads a request's head. Pure; never throws. */
 export function readRequestHead(request: {
@@ -87,7 +79,7 @@ function readFields(rawHeaders: readonly string[]): ReadonlyMap<string, string[]
   const values = new Map<string, string[]>();
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const field = fieldOf(rawHeaders[i] ?? "");
-    if (field === undefined) continue;
+    if (field === "") continue;
     const before = values.get(field);
     if (before === undefined) values.set(field, [rawHeaders[i + 1] ?? ""]);
     else before.push(rawHeaders[i + 1] ?? "");

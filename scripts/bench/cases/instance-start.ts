@@ -63,7 +63,7 @@ async function bareNode(place: Place): Promise<Started> {
   const command = [process.execPath, BARE_SERVER, String(port), certPath, keyPath];
   const logFile = join(place.directory, "bare-node.log");
   const start = (): Promise<Contender> =>
-    startPeer({ name: "bare-node", command, port, logFile, core: undefined });
+    startPeer({ name: "bare-node", command, at: port, logFile, core: undefined });
   return { to: String(port), proxy: 0, start };
 }
 

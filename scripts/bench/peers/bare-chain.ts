@@ -1,6 +1,4 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Contender } from "../contender.ts";
 import { CHAIN_CORE } from "../cores.ts";
 import type { Place } from "../place.ts";
@@ -24,7 +22,7 @@ export async function startBareDispatcher(
   const how = name === BARE_NODE_HANDLE ? ["handle"] : [];
   const command = [process.execPath, PROGRAM, "dispatcher", String(port), target, ...how];
   const logFile = join(place.directory, `${name}.log`);
-  const contender = await startPeer({ name, command, port, logFile, core: CHAIN_CORE });
+  const contender = await startPeer({ name, command, at: port, logFile, core: CHAIN_CORE });
   return { ...contender, isCompiledAtRun: true };
 }
 
@@ -47,9 +45,8 @@ export async function startBareChain(place: Place): Promise<Contender> {
     command,
     logFile,
     core: CHAIN_CORE,
-    port: place.origin.port,
+    at: socket,
   });
-  while (!existsSync(socket)) await delay(20);
   const dispatcher = await startBareDispatcher(place, socket);
   return {
     ...dispatcher,

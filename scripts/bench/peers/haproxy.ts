@@ -97,7 +97,7 @@ async function start(
   await writeFile(file, run.text);
   const core = "core" in run ? run.core : CHAIN_CORE;
   const command = ["haproxy", "-db", "-f", file];
-  return await startPeer({ name, command, port: run.port, logFile: `${file}.log`, core });
+  return await startPeer({ name, command, at: run.port, logFile: `${file}.log`, core });
 }
 
 /** Reads server names and sends connections on with a PROXY v2 header; `server` is a port or a unix socket. */

@@ -41,7 +41,7 @@ stream {
   return await startPeer({
     name: "nginx",
     command,
-    port,
+    at: port,
     logFile: join(directory, "out.log"),
     core: CHAIN_CORE,
   });

@@ -13,7 +13,8 @@ const START_TIMEOUT_MS = 10_000;
 export interface PeerCommand {
   readonly name: string;
   readonly command: readonly string[];
-  readonly port: number;
+  /** Where it listens: a port of loopback, or a unix socket's path. */
+  readonly at: number | string;
   /** What it prints goes there; for HAProxy that is its log. */
   readonly logFile: string;
   /** Undefined: on any core. */
@@ -21,13 +22,13 @@ export interface PeerCommand {
 }
 
 /** Starts a peer in the foreground and waits until it accepts. */
-export async function startPeer({ name, command, port, logFile, core }: PeerCommand): Promise<Contender> {
+export async function startPeer({ name, command, at, logFile, core }: PeerCommand): Promise<Contender> {
   const log = openSync(logFile, "a");
   const [program = "", ...args] = [...pinned(core), ...command];
   const child = startGuarded(program, args, { stdio: ["ignore", log, log] });
   closeSync(log);
   const deadline = performance.now() + START_TIMEOUT_MS;
-  while (!(await accepts(port))) {
+  while (!(await accepts(at))) {
     if (child.exitCode !== null || performance.now() > deadline) {
       await endProcess(child, "SIGKILL", 1000);
       throw new Error(`${name} did not start: ${readFileSync(logFile, "utf8").slice(-2000)}`);
@@ -36,7 +37,8 @@ export async function startPeer({ name, command, port, logFile, core }: PeerComm
   }
   const pid = pidOf(child);
   putFirst(pid);
-  return { name, to: String(port), pids: [pid], stop: () => endProcess(child, "SIGTERM", 3000) };
+  const to = typeof at === "number" ? String(at) : `unix:${at}`;
+  return { name, to, pids: [pid], stop: () => endProcess(child, "SIGTERM", 3000) };
 }
 
 function pidOf(child: ChildProcess): number {
@@ -44,9 +46,9 @@ function pidOf(child: ChildProcess): number {
   return child.pid;
 }
 
-async function accepts(port: number): Promise<boolean> {
+async function accepts(at: number | string): Promise<boolean> {
   return await new Promise((resolve) => {
-    const socket = connect(port, LOOPBACK);
+    const socket = typeof at === "number" ? connect(at, LOOPBACK) : connect(at);
     socket.once("connect", () => (socket.destroy(), resolve(true)));
     socket.once("error", () => resolve(false));
   });

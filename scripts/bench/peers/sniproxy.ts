@@ -27,5 +27,5 @@ table names {
 `,
   );
   const command = ["sniproxy", "-f", "-c", file];
-  return await startPeer({ name: "sniproxy", command, port, logFile: `${file}.out`, core: CHAIN_CORE });
+  return await startPeer({ name: "sniproxy", command, at: port, logFile: `${file}.out`, core: CHAIN_CORE });
 }

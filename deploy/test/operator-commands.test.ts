@@ -35,7 +35,7 @@ beforeAll(async () => {
   bed = await ProtectedGatehouse.start([{ hostname: PROTECTED, upstreamUrl }]);
   instance = new GatehouseProcess({
     role: ADDED,
-    main: join(import.meta.dirname, "../../packages/instance/dist/main.js"),
+    tier: "instance",
     env: {
       REDIS_URL: bed.gatehouse.redis.url,
       GATEHOUSE_HOSTNAME: ADDED,

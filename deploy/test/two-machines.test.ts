@@ -6,7 +6,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Claude } from "./support/claude.ts";
-import { builtMain } from "./support/gatehouse.ts";
 import { GatehouseProcess } from "./support/gatehouse-process.ts";
 import {
   createMachineNetwork,
@@ -60,7 +59,7 @@ async function startMachine(place: NetworkMachine, name: string): Promise<Machin
   };
   const dispatcher = new GatehouseProcess({
     role: `dispatcher ${name}`,
-    main: builtMain("dispatcher"),
+    tier: "dispatcher",
     enter: place.enter,
     env: {
       ...common,
@@ -70,7 +69,7 @@ async function startMachine(place: NetworkMachine, name: string): Promise<Machin
   });
   const instance = new GatehouseProcess({
     role: `instance ${name}`,
-    main: builtMain("instance"),
+    tier: "instance",
     enter: place.enter,
     env: {
       ...common,

@@ -1,4 +1,5 @@
-import { basename, dirname } from "node:path";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { NODE_FLAGS } from "@gatehouse/shared/node-flags";
 import type { ChildProcess } from "node:child_process";
 import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
@@ -14,11 +15,13 @@ const STOP_GRACE_MS = 15_000;
 /** The record of `process_started`, as each tier words it. */
 const SERVING = /\] (?:dispatcher listening on|instance started:) /;
 
-/** How a process of Gatehouse is started. */
+type Tier = keyof typeof NODE_FLAGS;
+
+/** How a process of Gatehouse is started: its build, with the flags it is deployed with. */
 export interface ProcessSpec {
   /** `dispatcher`, or the hostname of an instance. */
   readonly role: string;
-  readonly main: string;
+  readonly tier: Tier;
   /** Put before the command: where it runs. */
   readonly enter?: readonly string[] | undefined;
   env: Readonly<Record<string, string>>;
@@ -81,8 +84,8 @@ export class GatehouseProcess {
     const [command, ...args] = [
       ...(this.#spec.enter ?? []),
       process.execPath,
-      ...flagsOf(this.#spec.main),
-      this.#spec.main,
+      ...NODE_FLAGS[this.#spec.tier],
+      builtMain(this.#spec.tier),
     ];
     const child = startGuarded(command ?? "", args, {
       env: { PATH: process.env["PATH"], ...this.#spec.env },
@@ -166,8 +169,8 @@ export class GatehouseProcess {
   }
 }
 
-/** Those it is deployed with; `main` is a build of `packages/dispatcher` or `packages/instance`. */
-function flagsOf(main: string): readonly string[] {
-  const tier = basename(dirname(dirname(main)));
-  return tier === "dispatcher" || tier === "instance" ? NODE_FLAGS[tier] : [];
+function builtMain(tier: Tier): string {
+  const path = join(import.meta.dirname, `../../../packages/${tier}/dist/main.js`);
+  if (!existsSync(path)) throw new Error(`${path} is missing: build first (npm run build)`);
+  return path;
 }

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
@@ -155,7 +154,7 @@ class RunningGatehouse implements Gatehouse {
     await this.store.set(`route:${hostname}`, route);
     const instance = new GatehouseProcess({
       role: hostname,
-      main: builtMain("instance"),
+      tier: "instance",
       enter: host.enter,
       onOutput: this.#spec.onOutput,
       env: {
@@ -192,7 +191,7 @@ class RunningGatehouse implements Gatehouse {
     const listen = addresses.map((address) => (address === "::1" ? `[::1]:${port}` : `${address}:${port}`));
     this.#dispatcher = new GatehouseProcess({
       role: "dispatcher",
-      main: builtMain("dispatcher"),
+      tier: "dispatcher",
       enter: this.#spec.dispatcherEnter,
       onOutput: this.#spec.onOutput,
       env: {
@@ -225,10 +224,4 @@ class RunningGatehouse implements Gatehouse {
 function started<T>(part: T | undefined): T {
   if (part === undefined) throw new Error("Gatehouse has not started");
   return part;
-}
-
-export function builtMain(name: "dispatcher" | "instance"): string {
-  const path = join(import.meta.dirname, `../../../packages/${name}/dist/main.js`);
-  if (!existsSync(path)) throw new Error(`${path} is missing: build first (npm run build)`);
-  return path;
 }

@@ -8,7 +8,7 @@ const THREADS = { "order-thread": "src/acme/order-thread.ts" };
 
 /**
  * An `import` of a module of Node's own reads every export of it once, and three of `node:http` are getters that load the whole of
- * Node's fetch: a tenth of the time that a process takes to start, and 4 MB. Asked for in this way it stays where it is.
+ * Node's fetch: a tenth of the time that a process takes to start. Asked for in this way it stays where it is.
  */
 const httpWithoutFetch = {
   name: "http-without-fetch",

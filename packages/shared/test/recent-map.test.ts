@@ -27,6 +27,18 @@ test("an entry that is used is never dropped, whatever else comes", () => {
   expect(map.size).toBe(100);
 });
 
+test("a map that was emptied drops its oldest again", () => {
+  const map = new RecentMap<number>(2);
+  for (const [at, key] of ["a", "b", "c"].entries()) map.set(key, at);
+  map.clear();
+  expect([map.size, [...map.values()]]).toEqual([0, []]);
+  expect(["d", "e", "f", "g"].map((key, at) => map.set(key, at))).toEqual([undefined, undefined, 0, 1]);
+  expect([map.keys(), [...map.values()]]).toEqual([
+    ["f", "g"],
+    [2, 3],
+  ]);
+});
+
 test("looking without using does not keep an entry", () => {
   const map = new RecentMap<number>(10);
   map.set("seen", 1);

@@ -1,13 +1,13 @@
 /** What a person gets on a host, and when their login is pinned to them. */
 import { once } from "node:events";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { person } from "./support/person.ts";
 import { parseHostConfig, type HostConfig } from "@gatehouse/shared/host-config";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
 import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
 import { pinKey } from "@gatehouse/shared/redis-keys";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import { entitlementOf } from "../src/oauth/entitlement.ts";
-import type { Identity } from "../src/oauth/identity.ts";
 import { UserPins } from "../src/oauth/user-pin.ts";
 
 let store: PrivateRedis;
@@ -28,14 +28,7 @@ afterAll(async () => {
 });
 
 const NAME = hostname("app.example");
-const OCTOCAT: Identity = {
-  uid: "github:583231",
-  login: "octocat",
-  email: null,
-  emailVerified: false,
-  organisations: [],
-  teams: [],
-};
+const OCTOCAT = person();
 
 function hostname(text: string): Hostname {
   const parsed = parseHostname(text);

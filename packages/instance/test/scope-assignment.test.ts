@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { person } from "./support/person.ts";
 import fc from "fast-check";
 import { parseHostConfig, type HostConfig } from "@gatehouse/shared/host-config";
 import type { Identity } from "../src/oauth/identity.ts";
@@ -30,18 +31,6 @@ const OIDC = {
   oidc_client_id: "gatehouse",
   oidc_client_secret: "s",
 };
-
-function person(fields: Partial<Identity> = {}): Identity {
-  return {
-    uid: "github:583231",
-    login: "octocat",
-    email: null,
-    emailVerified: false,
-    organisations: [],
-    teams: [],
-    ...fields,
-  };
-}
 
 const SUBJECT = person({
   uid: "oidc:a-1",

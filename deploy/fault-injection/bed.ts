@@ -33,6 +33,8 @@ export interface Place {
   readonly servesOn?: string;
   /** Makes the single Redis reachable elsewhere, given its socket; returns its URL there. */
   readonly redisThrough?: (socketPath: string) => Promise<string>;
+  /** Where the single Redis keeps its files, and how often it brings them to the disk; a directory of its own, at once. */
+  readonly redisFiles?: { readonly directory: string; readonly fsync: "always" | "everysec" };
   /** Redis under Sentinels instead of a single one. */
   readonly hasSentinels?: boolean;
   /** When the bed stands: what only then can be done. */
@@ -41,8 +43,8 @@ export interface Place {
   readonly leave?: () => Promise<void>;
 }
 
-/** What operators are told to run: a restart keeps what was acknowledged (docs/operations.md). */
-const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
+/** With `always`, what operators are told to run: a restart keeps what was acknowledged (docs/operations.md). */
+const durable = (fsync: string): string[] => ["--appendonly", "yes", "--appendfsync", fsync];
 
 /** The load is one client's; limits for the many are not what is tried here. */
 const NO_LIMITS = {
@@ -155,14 +157,17 @@ export class Bed {
   }
 
   async #startRedis(): Promise<string> {
-    const { hasSentinels = false, isRelayed = false, redisThrough } = this.#place;
+    const { hasSentinels = false, isRelayed = false, redisThrough, redisFiles } = this.#place;
     if (hasSentinels) {
       const sentinels = await startPrivateRedisSentinel();
       this.sentinels = sentinels;
       this.#undo.push(() => sentinels.stop());
       return sentinels.url;
     }
-    const redis = await startPrivateRedis({ args: DURABLE });
+    const redis = await startPrivateRedis({
+      args: durable(redisFiles?.fsync ?? "always"),
+      ...(redisFiles && { directory: redisFiles.directory }),
+    });
     this.redis = redis;
     this.#undo.push(() => redis.stop());
     if (redisThrough !== undefined) return await redisThrough(redis.socketPath);

@@ -1,3 +1,4 @@
+import { Disk } from "./disk.ts";
 import { NOTHING_TO_END, type Fault } from "./fault.ts";
 import { SECONDS } from "./process-faults.ts";
 import type { Bed } from "./bed.ts";
@@ -11,6 +12,32 @@ const NOBODY = ["127.0.0.1", 1] as const;
 function redisOf(bed: Bed): NonNullable<Bed["redis"]> {
   if (bed.redis === undefined) throw new Error("this bed has no single Redis");
   return bed.redis;
+}
+
+const disks = new WeakMap<Bed, Disk>();
+
+/** Redis' files on a disk of their own, which is full. */
+function diskFull(fsync: "always" | "everysec"): Pick<Fault, "missing" | "place" | "inject"> {
+  return {
+    missing: () => Disk.missing(),
+    place: async () => {
+      const disk = await Disk.mount();
+      return {
+        redisFiles: { directory: disk.path, fsync },
+        finish: async (bed) => void disks.set(bed, disk),
+        leave: () => disk.unmount(),
+      };
+    },
+    inject: async (bed) => {
+      const disk = disks.get(bed);
+      disk?.fill();
+      return async () => {
+        disk?.empty();
+        // Redis has ended itself; who runs it starts it again, which it can't before there is room.
+        if (fsync === "always") await redisOf(bed).restart();
+      };
+    },
+  };
 }
 
 /** Redis killed, frozen, slow, full, read-only, failed over. */
@@ -62,6 +89,22 @@ export const redisFaults: readonly Fault[] = [
       await bed.commandRedis((redis) => redis.config("SET", "maxmemory", "1"));
       return async () => await bed.commandRedis((redis) => redis.config("SET", "maxmemory", "0"));
     },
+  },
+  {
+    name: "redis-disk-full",
+    title: "Redis: disk full (`appendfsync always`: it ends itself), started again when there is room",
+    seconds: SECONDS,
+    touches: [],
+    spares: SPARED,
+    ...diskFull("always"),
+  },
+  {
+    name: "redis-disk-full-everysec",
+    title: "Redis: disk full (`appendfsync everysec`: it refuses writes)",
+    seconds: SECONDS,
+    touches: [],
+    spares: SPARED,
+    ...diskFull("everysec"),
   },
   {
     name: "redis-read-only",

@@ -1,60 +1,38 @@
 import { execFileSync } from "node:child_process";
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { KINDS } from "./attempts.ts";
 import { OPEN, PROTECTED, type Bed, type Place } from "./bed.ts";
+import { Disk } from "./disk.ts";
 import type { Fault } from "./fault.ts";
 import { SECONDS } from "./process-faults.ts";
 
-/** Holds the console output of a run ten times over, and is full in a moment. */
-const DISK_MIB = 16;
 /** Fewer than any process has open: it gets none from now on, and keeps what it has. */
 const DESCRIPTORS = 10;
-const CHUNK = Buffer.alloc(64 * 1024);
 
 /** Sends what a process prints into a file, as a service manager may, and from there to who reads it here. */
 const PRINTS_TO_FILE = 'tail --pid=$$ -s 0.1 -n +1 -F "$0" 2>/dev/null & exec "$@" >>"$0"';
 
-const disks = new WeakMap<Bed, string>();
+const disks = new WeakMap<Bed, Disk>();
 
 /** State directories and console output on a disk of their own. */
 async function ownDisk(): Promise<Place> {
-  const disk = await mkdtemp("/tmp/gatehouse-disk-");
-  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_MIB}m`, "tmpfs", disk]);
+  const disk = await Disk.mount();
   const on = async (role: string): Promise<{ env: Record<string, string>; enter: string[] }> => {
-    const state = join(disk, role);
+    const state = join(disk.path, role);
     await mkdir(state, { mode: 0o700 });
     return {
       env: { GATEHOUSE_STATE_DIR: state },
-      enter: ["sh", "-c", PRINTS_TO_FILE, join(disk, `${role}.log`)],
+      enter: ["sh", "-c", PRINTS_TO_FILE, join(disk.path, `${role}.log`)],
     };
   };
   return {
     dispatcher: await on("dispatcher"),
     instances: { [OPEN]: await on(OPEN), [PROTECTED]: await on(PROTECTED) },
     finish: async (bed) => void disks.set(bed, disk),
-    leave: async () => {
-      execFileSync("umount", ["-l", disk]);
-      await rm(disk, { recursive: true, force: true });
-    },
+    leave: () => disk.unmount(),
   };
-}
-
-/** Writes until there is no room for one octet more. */
-function fill(path: string): void {
-  const file = openSync(path, "w");
-  try {
-    for (let size = CHUNK.length; size > 0;) {
-      try {
-        writeSync(file, CHUNK, 0, size);
-      } catch {
-        size >>= 1;
-      }
-    }
-  } finally {
-    closeSync(file);
-  }
 }
 
 function exhaust(part: (bed: Bed) => { readonly pid: number }): Fault["inject"] {
@@ -67,10 +45,6 @@ function exhaust(part: (bed: Bed) => { readonly pid: number }): Fault["inject"] 
     limit(String(DESCRIPTORS));
     return async () => limit(soft);
   };
-}
-
-function missingForDisk(): string | undefined {
-  return process.getuid?.() === 0 ? undefined : "a file system of its own needs root";
 }
 
 function missingForLimits(): string | undefined {
@@ -90,12 +64,12 @@ export const resourceFaults: readonly Fault[] = [
     seconds: SECONDS,
     touches: [],
     spares: KINDS,
-    missing: missingForDisk,
+    missing: () => Disk.missing(),
     place: ownDisk,
     inject: async (bed) => {
-      const filler = join(disks.get(bed) ?? "", "filler");
-      fill(filler);
-      return async () => rmSync(filler);
+      const disk = disks.get(bed);
+      disk?.fill();
+      return async () => disk?.empty();
     },
   },
   {

@@ -45,7 +45,11 @@ export async function redisStatus(redis: RedisClient): Promise<RedisStatus> {
   };
 }
 
-type ServerStatus = Omit<RedisStatus, "warnings" | "servers"> & { readonly address: string };
+type ServerStatus = Omit<RedisStatus, "warnings" | "servers"> & {
+  readonly address: string;
+  readonly writes_aof: boolean;
+  readonly writes_rdb: boolean;
+};
 
 async function serverStatus(server: Redis): Promise<ServerStatus> {
   const info = parseInfo(await server.info());
@@ -53,6 +57,8 @@ async function serverStatus(server: Redis): Promise<ServerStatus> {
     address: addressOf(server),
     version: info.get("redis_version") ?? "unknown",
     aof: info.get("aof_enabled") === "1",
+    writes_aof: info.get("aof_last_write_status") !== "err",
+    writes_rdb: info.get("rdb_last_bgsave_status") !== "err",
     maxmemory_policy: info.get("maxmemory_policy") ?? "unknown",
     used_memory_bytes: Number(info.get("used_memory") ?? 0),
     maxmemory_bytes: Number(info.get("maxmemory") ?? 0),
@@ -87,6 +93,12 @@ function warningsOf(status: ServerStatus): string[] {
   if (!status.aof) warnings.push("no append-only file: a crash loses hosts and logins (appendonly yes)");
   if (status.maxmemory_policy !== "noeviction")
     warnings.push(`maxmemory-policy is ${status.maxmemory_policy}: under pressure hosts vanish (noeviction)`);
+  if (!status.writes_aof)
+    warnings.push("the append-only file can't be written (is its disk full?): every write fails");
+  if (!status.writes_rdb)
+    warnings.push(
+      "the last snapshot failed (is its disk full?): with stop-writes-on-bgsave-error every write fails",
+    );
   const { maxmemory_bytes: limit, used_memory_bytes: used } = status;
   if (limit > 0 && used > limit * FULL)
     warnings.push(`${Math.round((100 * used) / limit)} % of maxmemory are used: at 100 % every write fails`);

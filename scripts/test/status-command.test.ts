@@ -1,8 +1,10 @@
 import { once } from "node:events";
+import { mkdir, symlink } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
+import { until } from "./demo-run.ts";
 import { LogBed } from "./support/log-bed.ts";
 import { STORY } from "./support/story.ts";
 
@@ -52,6 +54,31 @@ describe("gatehouse status", () => {
     await bed.redis.config("SET", "appendonly", "yes");
     expect((read()["redis"] as { warnings: string[] }).warnings).toEqual([]);
     await bed.redis.config("SET", "appendonly", "no");
+  });
+
+  test("warns of files that Redis can't write, which has it refuse every write", async () => {
+    const directory = join(bed.server.socketPath, "..");
+    // What it gathers until the file is begun, so that this file is a disk without room.
+    await mkdir(join(directory, "appendonlydir"), { recursive: true });
+    await symlink("/dev/full", join(directory, "appendonlydir/temp-appendonly.aof.incr"));
+    await bed.redis.config("SET", "appendonly", "yes");
+    await until("Redis to refuse writes", async () => {
+      const answer = await bed.redis.set("x", "1").catch(String);
+      return answer.includes("MISCONF") || undefined;
+    });
+    expect((read()["redis"] as { warnings: string[] }).warnings.join()).toContain(
+      "append-only file can't be written",
+    );
+    await bed.redis.config("SET", "appendonly", "no");
+  });
+
+  test("warns of a snapshot that failed", async () => {
+    await mkdir(join(bed.server.socketPath, "../dump.rdb"));
+    await bed.redis.bgsave();
+    await until("the snapshot to fail", async () =>
+      (await bed.redis.info("persistence")).includes("rdb_last_bgsave_status:err"),
+    );
+    expect((read()["redis"] as { warnings: string[] }).warnings.join()).toContain("the last snapshot failed");
   });
 
   test("names with what answers, what is wrong, and who is connected", async () => {

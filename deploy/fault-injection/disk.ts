@@ -1,0 +1,56 @@
+import { execFileSync } from "node:child_process";
+import { closeSync, openSync, rmSync, writeSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+
+/** Holds what a run writes ten times over, and is full in a moment. */
+const MIB = 16;
+const CHUNK = Buffer.alloc(64 * 1024);
+
+/** A file system of its own, in memory. */
+export class Disk {
+  readonly path: string;
+  readonly #filler: string;
+
+  private constructor(path: string) {
+    this.path = path;
+    this.#filler = join(path, "filler");
+  }
+
+  static async mount(): Promise<Disk> {
+    const path = await mkdtemp("/tmp/gatehouse-disk-");
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${MIB}m`, "tmpfs", path]);
+    return new Disk(path);
+  }
+
+  /** Why this machine has none to give; undefined when it has. */
+  static missing(): string | undefined {
+    return process.getuid?.() === 0 ? undefined : "a file system of its own needs root";
+  }
+
+  /** Writes until there is no room for one octet more. */
+  fill(): void {
+    const file = openSync(this.#filler, "w");
+    try {
+      for (let size = CHUNK.length; size > 0;) {
+        try {
+          writeSync(file, CHUNK, 0, size);
+        } catch {
+          size >>= 1;
+        }
+      }
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  /** Makes room again. */
+  empty(): void {
+    rmSync(this.#filler);
+  }
+
+  async unmount(): Promise<void> {
+    execFileSync("umount", ["-l", this.path]);
+    await rm(this.path, { recursive: true, force: true });
+  }
+}

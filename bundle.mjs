@@ -1,6 +1,7 @@
 // Puts a process into one file, in place of the main.js that tsc has written: `node ../../bundle.mjs` in its package. Node takes as long to
 // find and read three hundred modules as to run them, and everything that a process needs to answer is loaded before its first answer.
 import { existsSync, rmSync } from "node:fs";
+import { basename, dirname, extname } from "node:path";
 import { build } from "esbuild";
 
 /** What else is started by its path, and has to lie beside main.js. */
@@ -18,6 +19,34 @@ const httpWithoutFetch = {
     );
     onLoad({ filter: /^http$/, namespace: "builtin" }, () => ({
       contents: 'module.exports = process.getBuiltinModule("node:http");',
+    }));
+  },
+};
+
+/** What a file needs of undici, whose index loads mocks, caches, proxies and the whole of fetch with it: export by export, and where it lies. */
+const UNDICI_PARTS = {
+  "upstream-pool": { Client: "dispatcher/client.js", buildConnector: "core/connect.js" },
+  "document-fetch": { Agent: "dispatcher/agent.js", fetch: "web/fetch/index.js" },
+};
+
+/** A file that is listed and asks for more than is listed fails the build; one that is not listed gets the index. */
+const undiciInParts = {
+  name: "undici-in-parts",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^undici$/ }, ({ importer }) => {
+      const file = basename(importer, extname(importer));
+      return file in UNDICI_PARTS
+        ? { path: file, namespace: "undici-part", pluginData: dirname(importer) }
+        : undefined;
+    });
+    onLoad({ filter: /./, namespace: "undici-part" }, ({ path, pluginData }) => ({
+      contents: Object.entries(UNDICI_PARTS[path])
+        .map(
+          ([name, file]) =>
+            `import ${name}Part from "undici/lib/${file}"; export const ${name} = ${name}Part.${name} ?? ${name}Part;`,
+        )
+        .join("\n"),
+      resolveDir: pluginData,
     }));
   },
 };
@@ -48,6 +77,6 @@ await build({
   banner: {
     js: 'import { createRequire } from "node:module";const require = createRequire(import.meta.url);',
   },
-  plugins: [httpWithoutFetch],
+  plugins: [httpWithoutFetch, undiciInParts],
   logLevel: "warning",
 });

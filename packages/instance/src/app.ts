@@ -1,7 +1,7 @@
+import { getRequestListener } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
 import type { Protection } from "./protection.ts";
-import type { Forwarder } from "./forward.ts";
 import type { Request, Response } from "./refusal.ts";
 import type { RequestContext } from "./request-context.ts";
 
@@ -14,28 +14,62 @@ export interface AppBindings {
 
 export type App = Hono<{ Bindings: AppBindings }>;
 
-/**
- * Every path of a host, on one screen. Requests that reach it are for this host and admitted. On an open host nothing is ours: every
- * path falls through to the upstream. On a protected one (contract section 5) the authorization server takes its endpoints and the
- * login its pages; all that is left is the protected resource's, which answers with its metadata, with 404 for the other documents
- * about authorization, with a challenge, or lets the request through.
- */
-export function makeApp(forwarder: Pick<Forwarder, "forward">, protection: Protection | undefined): App {
-  const app: App = new Hono();
-  protection?.server.routes(app);
-  app.all("*", async ({ env }) => {
-    const { incoming, outgoing } = env;
-    const context = protection
-      ? await protection.resource.authorize(incoming, outgoing, env.context)
-      : openContext(env.context);
-    if (context) await forwarder.forward(incoming, outgoing, context);
-    return RESPONSE_ALREADY_SENT;
-  });
-  return app;
+/** Serves one admitted request. */
+export type Serve = (request: Request, response: Response, context: RequestContext) => Promise<void>;
+
+/** What lies behind the paths of a host. */
+export interface Behind {
+  /** Carries a request that may go on. Never rejects. */
+  readonly forward: Serve;
+  /** Answers where something of ours has failed, and records it. */
+  readonly failed: (
+    error: unknown,
+    exchange: { request: Request; response: Response; context: RequestContext },
+  ) => void;
 }
 
-/** Without protection nothing but an open host may get here. @throws {TypeError} for any other */
-export function openContext(context: RequestContext): RequestContext {
-  if (context.hostConfig.auth_enabled) throw new TypeError("a protected request without protection");
-  return context;
+/** Where Hono's listener finds the context: a WeakMap entry per request would live until the next full collection. */
+const CONTEXT: unique symbol = Symbol("request context");
+
+type ContextCarrier = Request & { [CONTEXT]?: RequestContext };
+
+/**
+ * Every path of a protected host, on one screen (contract section 5): the authorization server takes its endpoints and the login its
+ * pages; all that is left is the protected resource's, which answers with its metadata, with 404 for the other documents about
+ * authorization, with a challenge, or lets the request through. An open host has no path of its own, and needs nothing of this.
+ */
+export function serveProtected({ server, resource }: Omit<Protection, "serve">, behind: Behind): Serve {
+  const app: App = new Hono();
+  app.onError((error) => {
+    throw error;
+  });
+  server.routes(app);
+  app.all("*", async ({ env: { incoming, outgoing, context: admitted } }) => {
+    const context = await resource.authorize(incoming, outgoing, admitted);
+    if (context) await behind.forward(incoming, outgoing, context);
+    return RESPONSE_ALREADY_SENT;
+  });
+  return listen(app, behind);
+}
+
+/** Hono behind Node's own request and response. Nothing touches the Request's body, so none is ever built. */
+function listen(app: App, { failed }: Behind): Serve {
+  const listener = getRequestListener(
+    async (webRequest, { incoming, outgoing }) => {
+      const { [CONTEXT]: context } = incoming as ContextCarrier;
+      if (!context) throw new TypeError("a request that was not admitted");
+      try {
+        return await app.fetch(webRequest, { incoming, outgoing, context });
+      } catch (error) {
+        failed(error, { request: incoming, response: outgoing, context });
+        return RESPONSE_ALREADY_SENT;
+      }
+    },
+    // The forwarder owns the body, and the global Request and Response are not ours to replace.
+    { overrideGlobalObjects: false, autoCleanupIncoming: false },
+  );
+  return async (request, response, context) => {
+    (request as ContextCarrier)[CONTEXT] = context;
+    await listener(request, response);
+  };
 }

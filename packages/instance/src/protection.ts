@@ -4,6 +4,7 @@ import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
 import type { StreamEndReason } from "./access-log.ts";
+import { serveProtected, type Behind, type Serve } from "./app.ts";
 import { AuthorizationServer } from "./authorization-server/authorization-server.ts";
 import type { DocumentFetcherOptions } from "./authorization-server/document-fetch.ts";
 import type { GitHubSettings } from "./authorization-server/github-options.ts";
@@ -17,6 +18,8 @@ import type { TokenCheck } from "./protected-resource/token-check.ts";
 export interface Protection {
   readonly server: AuthorizationServer;
   readonly resource: ProtectedResource;
+  /** Puts every path of the host in front of what is behind them. */
+  readonly serve: (behind: Behind) => Serve;
 }
 
 export interface ProtectionOptions {
@@ -72,5 +75,6 @@ export async function openProtection(options: ProtectionOptions): Promise<Protec
     sessions: { seconds: oauth.mcpSessionSeconds },
     onTokenCheck: options.onTokenCheck,
   });
-  return { server, resource };
+  const parts = { server, resource };
+  return { ...parts, serve: (behind) => serveProtected(parts, behind) };
 }

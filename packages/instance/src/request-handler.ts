@@ -1,5 +1,3 @@
-import { getRequestListener } from "@hono/node-server";
-import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { HostConfig } from "@gatehouse/shared/host-config";
@@ -8,7 +6,7 @@ import type { RecordLog } from "@gatehouse/shared/log-record";
 import { newRequestId } from "@gatehouse/shared/record-id";
 import { AccessRecord } from "./access-log.ts";
 import { HostAdmission, hostRefusal } from "./admission.ts";
-import { makeApp, openContext, type App } from "./app.ts";
+import type { Serve } from "./app.ts";
 import type { Authorization } from "./authorization.ts";
 import type { Protection } from "./protection.ts";
 import { faultOf } from "./fault.ts";
@@ -36,11 +34,6 @@ export interface RequestHandlerOptions {
   readonly publicPort: number;
 }
 
-/** Where Hono's listener finds the context: a WeakMap entry per request would live until the next full collection. */
-const CONTEXT: unique symbol = Symbol("request context");
-
-type ContextCarrier = Request & { [CONTEXT]?: RequestContext };
-
 /** A request that may go on, or the reason it may not. */
 type Admitted =
   | { readonly ok: true; readonly context: RequestContext; readonly target: string }
@@ -55,8 +48,7 @@ export class RequestHandler implements HttpEvents {
   readonly #admission: HostAdmission;
   /** Connections on which nothing is served any more: what was pipelined behind may be part of the message before. */
   readonly #ended = new WeakSet<ConnectionContext>();
-  readonly #serve: (request: Request, response: Response) => Promise<void>;
-  #app: App;
+  #serve: Serve;
   #protection: Protection | undefined;
   #hostConfig: HostConfig | undefined;
   /** Why everything is refused just now; decided once per config, not per request. */
@@ -65,14 +57,16 @@ export class RequestHandler implements HttpEvents {
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
     this.#admission = new HostAdmission(options.hostname, options.publicPort);
-    this.#app = this.#makeApp(undefined);
-    this.#serve = this.#makeListener();
+    this.#serve = (request, response, context) => this.#serveOpen(request, response, context);
   }
 
   /** Puts the protection in place, for good. */
   protect(protection: Protection): void {
     this.#protection = protection;
-    this.#app = this.#makeApp(protection);
+    this.#serve = protection.serve({
+      forward: (request, response, context) => this.#forward(request, response, context),
+      failed: (error, exchange) => this.#failed(error, exchange),
+    });
     this.configure(this.#hostConfig);
   }
 
@@ -100,8 +94,7 @@ export class RequestHandler implements HttpEvents {
     } else {
       request.url = admitted.target;
       this.#nameHost(request);
-      (request as ContextCarrier)[CONTEXT] = admitted.context;
-      void this.#serve(request, response);
+      void this.#serve(request, response, admitted.context);
     }
   }
 
@@ -229,52 +222,32 @@ export class RequestHandler implements HttpEvents {
     request.headers["stream" in request ? ":authority" : "host"] = this.#options.hostname;
   }
 
-  #makeApp(protection: Protection | undefined): App {
-    return makeApp(
-      {
-        forward: async (request, response, context) => {
-          // Whoever waited for a token to be looked up, or for a body to be looked at, may find the host closed by now.
-          const closed = this.#closed;
-          if (closed === undefined) return await this.#options.forwarder.forward(request, response, context);
-          refuse(request, response, closed);
-          this.#record(closed, context, request);
-        },
-      },
-      protection,
-    );
+  /** On an open host nothing is ours: every path is the upstream's. */
+  async #serveOpen(request: Request, response: Response, admitted: RequestContext): Promise<void> {
+    try {
+      await this.#forward(request, response, openContext(admitted));
+    } catch (error) {
+      this.#failed(error, { request, response, context: admitted });
+    }
   }
 
-  /** Hono behind Node's own request and response. Nothing touches the Request's body, so none is ever built. */
-  #makeListener(): (request: Request, response: Response) => Promise<void> {
-    return getRequestListener(
-      async (webRequest, { incoming, outgoing }) => {
-        const { [CONTEXT]: context } = incoming as ContextCarrier;
-        try {
-          if (!context) throw new TypeError("a request that was not admitted");
-          return await this.#app.fetch(webRequest, { incoming, outgoing, context });
-        } catch (error) {
-          this.#failed(error, { request: incoming, response: outgoing, context });
-          return RESPONSE_ALREADY_SENT;
-        }
-      },
-      // The forwarder owns the body, and the global Request and Response are not ours to replace.
-      { overrideGlobalObjects: false, autoCleanupIncoming: false },
-    );
+  async #forward(request: Request, response: Response, context: RequestContext): Promise<void> {
+    // Whoever waited for a token to be looked up, or for a body to be looked at, may find the host closed by now.
+    const closed = this.#closed;
+    if (closed === undefined) return await this.#options.forwarder.forward(request, response, context);
+    refuse(request, response, closed);
+    this.#record(closed, context, request);
   }
 
   /** A fault of ours: the peer learns that there was one, the record which. */
   #failed(
     error: unknown,
-    {
-      request,
-      response,
-      context,
-    }: { request: Request; response: Response; context: RequestContext | undefined },
+    { request, response, context }: { request: Request; response: Response; context: RequestContext },
   ): void {
     const refused = internalError(error);
     if (response.headersSent) response.destroy();
     else refuse(request, response, refused);
-    if (context) this.#record(refused, context, request);
+    this.#record(refused, context, request);
   }
 
   #refuseSocket(socket: Duplex, refused: Refusal): void {
@@ -303,6 +276,12 @@ export class RequestHandler implements HttpEvents {
 /** A request gets its name before anything is decided about it. */
 function arrive(connection: ConnectionContext): Arrival {
   return { id: newRequestId(), connection, startedAt: performance.now() };
+}
+
+/** Without protection nothing but an open host may get here. @throws {TypeError} for any other */
+function openContext(context: RequestContext): RequestContext {
+  if (context.hostConfig.auth_enabled) throw new TypeError("a protected request without protection");
+  return context;
 }
 
 function internalError(error: unknown): Refusal {

@@ -27,7 +27,6 @@ import { issue, readRoots } from "./issuance.ts";
 import { IssuerLock, LOCK_MS, type LockedWrite } from "./issuer-lock.ts";
 import { askRenewalInfo } from "./renewal-info.ts";
 import { renewalTime, type RenewalWindow } from "./renewal-time.ts";
-import { AcmeTransport } from "./transport.ts";
 
 export interface RenewalOptions {
   readonly hostname: Hostname;
@@ -288,6 +287,8 @@ export class CertificateRenewal {
     this.#askAt = clock.now() + ASK_AGAIN_MS;
     if (certificate === undefined) return;
     try {
+      // A host whose certificate comes from elsewhere never loads it.
+      const { AcmeTransport } = await import("./transport.ts");
       const transport = new AcmeTransport({ roots: await readRoots(acme), signal: this.#closing.signal });
       try {
         const info = await askRenewalInfo(transport, acme.acmeDirectoryUrl, certificate.chainPem);

@@ -46,7 +46,7 @@ describe("gatehouse host add", () => {
     expect(first).toMatchObject({ status: 0, err: "" });
     expect(first.out).toContain(`${HOST} is added: ${route} -> http://127.0.0.1:3000`);
     expect(first.out).toMatch(
-      /GATEHOUSE_HOSTNAME=simple\.example\.com node --max-semi-space-size=\d+ \S+instance\/dist\/main\.js/,
+      /GATEHOUSE_HOSTNAME=simple\.example\.com node --max-semi-space-size=\d+ --expose-gc \S+instance\/dist\/main\.js/,
     );
     expect(await stored()).toEqual({ config: { target_url: "http://127.0.0.1:3000" }, route });
     expect(statSync(directory).mode & 0o777).toBe(0o750);

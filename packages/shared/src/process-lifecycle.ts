@@ -1,5 +1,6 @@
 import { ConfigError, EXIT_CONFIG } from "./config-error.ts";
 import type { Environment } from "./read-config.ts";
+import { RestCollection } from "./rest-collection.ts";
 import { ServiceManager } from "./service-manager.ts";
 
 /** A started process, as its supervisor sees it. */
@@ -16,7 +17,7 @@ export interface RunningProcess {
  * Starts a process and ties it to its signals: TERM and INT drain and exit 0, a second one exits 1 at once, HUP reloads.
  * A {@link ConfigError} is printed and exits 78; any other failure to start is printed and exits 1. Signals that arrive while it
  * still starts are kept and obeyed as soon as it has started, so that nothing half-open is left behind. A service manager that asks for
- * it (NOTIFY_SOCKET in `env`) hears of each step.
+ * it (NOTIFY_SOCKET in `env`) hears of each step. Once started, it gives memory back when it is at rest.
  */
 export async function runProcess(env: Environment, start: () => Promise<RunningProcess>): Promise<void> {
   const manager = new ServiceManager(env, process.pid, (problem) => process.stderr.write(`${problem}\n`));
@@ -41,6 +42,7 @@ export async function runProcess(env: Environment, start: () => Promise<RunningP
   }
   if (stopping) await drainAndExit(running, manager);
   else manager.ready();
+  new RestCollection({ collect: globalThis.gc }).start();
 }
 
 /**

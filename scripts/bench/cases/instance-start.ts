@@ -10,7 +10,8 @@ import { HOSTNAME, type Place } from "../place.ts";
 import { residentMemory } from "../process-tree.ts";
 import type { Sample } from "../sample.ts";
 
-const REST_MS = 2_000;
+/** Three looks of a process at rest, which then gives memory back. */
+const REST_MS = 3_000;
 const BARE_SERVER = join(import.meta.dirname, "../peers/bare-node.mjs");
 
 const common = { better: "lower", subject: "gatehouse", peer: "bare-node" } as const;

@@ -4,8 +4,8 @@ import { HOSTS, MAX_RECORDS, OPEN, RESTARTED, SoakBed } from "./bed.ts";
 import type { Held, RedisHeld, Run } from "./state.ts";
 import { Traffic } from "./traffic.ts";
 
-/** Before the first measurement: what a process allocates once is not a leak, and everything is met once. */
-const WARM_UP_MS = 90_000;
+/** Before the first measurement: what a process allocates once is not a leak, and the longest life (180 s) has ended once. */
+const WARM_UP_MS = 240_000;
 /** Before a measurement nothing is restarted for so long: a process that has just begun holds less than one that has met everything. */
 const UNDISTURBED_MS = 30_000;
 /** Between two changes. */

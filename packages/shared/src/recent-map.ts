@@ -1,22 +1,22 @@
-interface Slot<V> {
+import { WaitingLine, type Waiter } from "./waiting-line.ts";
+
+interface Entry<V> {
+  readonly key: string;
   value: V;
-  /** The map's turn when the slot was last moved to the young end. */
+  /** The map's turn when the entry was last moved to the young end. */
   turn: number;
 }
 
 /**
- * A map of at most `capacity` entries; one more drops an entry that was not used lately. A `Map` keeps insertion order, so using an
- * entry means taking it out and putting it in again, and that makes V8 rebuild the whole table now and then. Hence an entry moves
- * only when half the capacity has moved since its own last move: what is in use stays in the younger half and is never dropped.
+ * A map of at most `capacity` entries; one more drops an entry that was not used lately. The order is a line beside the map: in the order
+ * of a `Map`, a use would take the entry out and put it in again, and an iterator at its old end would hold on to every table that the
+ * map has outgrown, with all that ever stood there. An entry moves only when half the capacity has moved since its own last move: what
+ * is in use stays in the younger half and is never dropped.
  */
 export class RecentMap<V> {
   readonly #capacity: number;
-  readonly #slots = new Map<string, Slot<V>>();
-  /**
-   * Walks the map from its old end. It is live and never starts again: a fresh iterator would step over every slot that was emptied
-   * since the last rebuild, for each entry that is dropped.
-   */
-  readonly #oldest = this.#slots.keys();
+  readonly #waiters = new Map<string, Waiter<Entry<V>>>();
+  #line = new WaitingLine<Entry<V>>();
   #turn = 0;
 
   constructor(capacity: number) {
@@ -24,58 +24,72 @@ export class RecentMap<V> {
   }
 
   get size(): number {
-    return this.#slots.size;
+    return this.#waiters.size;
   }
 
   /** Entries that fit without dropping one. */
   get room(): number {
-    return this.#capacity - this.#slots.size;
+    return this.#capacity - this.#waiters.size;
   }
 
   /** Returns the value and counts as a use. */
   get(key: string): V | undefined {
-    const slot = this.#slots.get(key);
-    if (slot === undefined) return undefined;
-    if (this.#turn - slot.turn > this.#capacity / 2) {
-      this.#slots.delete(key);
-      this.#slots.set(key, slot);
-      slot.turn = ++this.#turn;
-    }
-    return slot.value;
+    const waiter = this.#waiters.get(key);
+    if (waiter === undefined) return undefined;
+    if (this.#turn - waiter.one.turn > this.#capacity / 2) this.#move(waiter);
+    return waiter.one.value;
   }
 
   /** Returns the value without counting as a use. */
   peek(key: string): V | undefined {
-    return this.#slots.get(key)?.value;
+    return this.#waiters.get(key)?.one.value;
   }
 
   /** Puts the value at the young end; returns the value of another entry that was dropped for it. */
   set(key: string, value: V): V | undefined {
-    this.#slots.delete(key);
-    this.#slots.set(key, { value, turn: ++this.#turn });
-    if (this.#slots.size <= this.#capacity) return undefined;
-    const { value: oldest = "" } = this.#oldest.next();
-    const dropped = this.#slots.get(oldest);
-    this.#slots.delete(oldest);
+    const waiter = this.#waiters.get(key);
+    if (waiter !== undefined) {
+      waiter.one.value = value;
+      this.#move(waiter);
+      return undefined;
+    }
+    this.#add({ key, value, turn: 0 });
+    if (this.#waiters.size <= this.#capacity) return undefined;
+    const dropped = this.#line.shift();
+    if (dropped !== undefined) this.#waiters.delete(dropped.key);
     return dropped?.value;
   }
 
   /** Returns true when there was such an entry. */
   delete(key: string): boolean {
-    return this.#slots.delete(key);
+    const waiter = this.#waiters.get(key);
+    if (waiter === undefined) return false;
+    this.#line.delete(waiter);
+    return this.#waiters.delete(key);
   }
 
   /** All values, the least recent first. */
-  *values(): Generator<V, void, undefined> {
-    for (const { value } of this.#slots.values()) yield value;
+  values(): V[] {
+    return this.#line.all().map(({ value }) => value);
   }
 
   clear(): void {
-    this.#slots.clear();
+    this.#waiters.clear();
+    this.#line = new WaitingLine();
   }
 
   /** All keys, the least recent first. */
   keys(): string[] {
-    return [...this.#slots.keys()];
+    return this.#line.all().map(({ key }) => key);
+  }
+
+  #move(waiter: Waiter<Entry<V>>): void {
+    this.#line.delete(waiter);
+    this.#add(waiter.one);
+  }
+
+  #add(entry: Entry<V>): void {
+    entry.turn = ++this.#turn;
+    this.#waiters.set(entry.key, this.#line.add(entry));
   }
 }

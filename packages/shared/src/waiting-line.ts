@@ -47,6 +47,13 @@ export class WaitingLine<T> {
     this.#size--;
   }
 
+  /** Returns all who wait now, the oldest first. */
+  all(): T[] {
+    const all: T[] = [];
+    for (let waiter = this.#oldest; waiter !== undefined; waiter = waiter.younger) all.push(waiter.one);
+    return all;
+  }
+
   /** Takes out and returns the oldest; undefined when nobody waits. */
   shift(): T | undefined {
     const oldest = this.#oldest;

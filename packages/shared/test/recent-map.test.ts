@@ -1,6 +1,12 @@
+import { setImmediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { RecentMap } from "../src/recent-map.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 test("holds what was set, up to its capacity, and drops the oldest", () => {
   const map = new RecentMap<number>(2);
@@ -66,6 +72,20 @@ test("agrees with a plain map while there is room, in any order of calls", () =>
       expect(map.keys().map((key) => map.peek(key))).toEqual([...map.values()]);
     }),
   );
+});
+
+test("what was deleted is not held, however many come and go", async () => {
+  const map = new RecentMap<object>(1_000);
+  const made = Array.from({ length: 10_000 }, (_, at) => {
+    const value = { at };
+    map.set(`key-${at}`, value);
+    map.delete(`key-${at - 50}`);
+    return new WeakRef(value);
+  });
+  await setImmediate(); // a WeakRef holds its target until the turn of its making is over
+  collectGarbage();
+  const held = made.filter((value) => value.deref() !== undefined);
+  expect([map.size, held.length]).toEqual([50, 50]);
 });
 
 test("dropping costs the same however large the map is", () => {

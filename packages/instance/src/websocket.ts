@@ -1,7 +1,7 @@
 import { ServerResponse, type ClientRequest, type IncomingMessage } from "node:http";
 import { isIP, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { createProxyServer, type ServerOptions } from "http-proxy-3";
+import { createProxyServer, type ProxyServer, type ServerOptions } from "http-proxy-3";
 import { PEER_LEFT_STATUS, type AccessRecord, type StreamEndReason } from "./access-log.ts";
 import { toFieldMap } from "./field-map.ts";
 import type { ForwardContext } from "./identity-headers.ts";
@@ -57,16 +57,12 @@ export function detachedResponse(request: IncomingMessage, socket: Duplex): Serv
  */
 export class WebSocketForwarder {
   readonly #connectTimeoutMs: number;
-  readonly #proxy = createProxyServer();
+  /** Made when somebody first asks for an upgrade. */
+  #proxy: ProxyServer | undefined;
   readonly #running = new Map<IncomingMessage, Upgrade>();
 
   constructor(connectTimeoutMs: number) {
     this.#connectTimeoutMs = connectTimeoutMs;
-    // A broken connection ends in `close`, where it is dealt with; without a listener the library throws it at the process.
-    this.#proxy.on("error", () => undefined);
-    this.#proxy.on("proxyReqWs", (outgoing, request) => {
-      this.#running.get(request)?.begin(outgoing);
-    });
   }
 
   /** WebSockets that are open now. */
@@ -88,6 +84,7 @@ export class WebSocketForwarder {
       upgrade: "websocket",
     };
     request.url = options.path;
+    this.#proxy ??= this.#openProxy();
     this.#proxy.ws(request, socket, options.head, this.#proxyOptions(options.plan), (error) => {
       upgrade.failed(error);
     });
@@ -96,6 +93,16 @@ export class WebSocketForwarder {
   /** Ends every WebSocket, or those whose context is meant. */
   endAll(reason: StreamEndReason, isMeant: (context: ForwardContext) => boolean = () => true): void {
     for (const upgrade of this.#running.values()) if (isMeant(upgrade.context)) upgrade.end(reason);
+  }
+
+  #openProxy(): ProxyServer {
+    const proxy = createProxyServer();
+    // A broken connection ends in `close`, where it is dealt with; without a listener the library throws it at the process.
+    proxy.on("error", () => undefined);
+    proxy.on("proxyReqWs", (outgoing, request) => {
+      this.#running.get(request)?.begin(outgoing);
+    });
+    return proxy;
   }
 
   #proxyOptions({ upstream, caPem }: UpstreamPlan): ServerOptions {

@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import type { Environment } from "./read-config.ts";
 
 /** Milliseconds after which a program that tells the manager is ended: without a manager that reads, it would wait for nothing. */
@@ -83,7 +82,9 @@ export class ServiceManager {
     return this.#told;
   }
 
-  #run(assignments: readonly string[]): Promise<void> {
+  async #run(assignments: readonly string[]): Promise<void> {
+    // Who is told nothing does not load it.
+    const { spawn } = await import("node:child_process");
     const { promise, resolve } = Promise.withResolvers<void>();
     const { PATH, NOTIFY_SOCKET } = this.#env;
     // The secrets in our environment are none of its business.
@@ -103,7 +104,7 @@ export class ServiceManager {
     child.once("exit", (code, signal) =>
       code === 0 ? resolve() : failed(`${PROGRAM} ended with ${code ?? signal}`),
     );
-    return promise.finally(() => clearTimeout(timer));
+    await promise.finally(() => clearTimeout(timer));
   }
 }
 

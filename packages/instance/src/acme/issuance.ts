@@ -1,6 +1,5 @@
 import { on } from "node:events";
 import { readFile } from "node:fs/promises";
-import { Worker } from "node:worker_threads";
 import { acmeChallengeKey } from "@gatehouse/shared/redis-keys";
 import type { AcmeConfig } from "../acme-options.ts";
 import { checkKeyPair, type Certificate } from "@gatehouse/shared/certificate";
@@ -79,6 +78,7 @@ async function runThread(
   signal: AbortSignal,
   store: (step: OrderStep) => Promise<void>,
 ): Promise<OrderResult> {
+  const { Worker } = await import("node:worker_threads");
   const isSource = import.meta.url.endsWith(".ts");
   const thread = new Worker(new URL(`./order-thread.${isSource ? "ts" : "js"}`, import.meta.url), {
     workerData: input,

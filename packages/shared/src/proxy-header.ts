@@ -14,7 +14,7 @@ import {
 } from "proxy-protocol-js";
 import { canonicalIp, type Address, type AddressPair } from "./address.ts";
 import { crc32c } from "./crc32c.ts";
-import { ipv6Octets } from "./ip-octets.ts";
+import { ipv4Octets, ipv6Octets } from "./ip-octets.ts";
 
 /*
  * The PROXY header (HAProxy's proxy-protocol.txt), version 1 and 2, written and read. This is the only file that touches
@@ -215,12 +215,12 @@ function isChecksumRight(whole: Buffer, { start, end }: TlvValue): boolean {
 function writeV1(addresses: AddressPair | undefined): Buffer {
   // The library writes two addresses and two ports behind UNKNOWN; the short form is what every receiver knows.
   if (addresses === undefined) return Buffer.from("PROXY UNKNOWN\r\n");
-  const { family, source, destination } = sameFamily(addresses);
-  const built = new V1BinaryProxyProtocol(
-    family === 4 ? INETProtocol.TCP4 : INETProtocol.TCP6,
-    new Peer(source.ip, source.port),
-    new Peer(destination.ip, destination.port),
-  ).build();
+  const { source, destination } = addresses;
+  const isIPv4Pair = [source, destination].every((end) => octetsOf(end).length === 4);
+  const peer = ({ ip, port }: Address): Peer =>
+    new Peer(isIPv4Pair || ip.includes(":") ? ip : `::ffff:${ip}`, port);
+  const family = isIPv4Pair ? INETProtocol.TCP4 : INETProtocol.TCP6;
+  const built = new V1BinaryProxyProtocol(family, peer(source), peer(destination)).build();
   return Buffer.from(built.buffer, built.byteOffset, built.byteLength);
 }
 
@@ -265,37 +265,36 @@ function fixedPart(addresses: AddressPair | undefined): Uint8Array {
   if (addresses === undefined) {
     return new V2ProxyProtocol(Command.PROXY, TransportProtocol.UNSPEC, new UnspecProxyAddress()).build();
   }
-  const { family, source, destination } = sameFamily(addresses);
+  const { source, destination } = addresses;
+  const [from, to] = [octetsOf(source), octetsOf(destination)];
   const block =
-    family === 4
+    from.length === 4 && to.length === 4
       ? new IPv4ProxyAddress(
-          IPv4Address.createFrom(source.ip.split(".").map(Number)),
+          IPv4Address.createFrom(from),
           source.port,
-          IPv4Address.createFrom(destination.ip.split(".").map(Number)),
+          IPv4Address.createFrom(to),
           destination.port,
         )
       : new IPv6ProxyAddress(
-          IPv6Address.createFrom(ipv6Octets(source.ip)),
+          IPv6Address.createFrom(mapped(from)),
           source.port,
-          IPv6Address.createFrom(ipv6Octets(destination.ip)),
+          IPv6Address.createFrom(mapped(to)),
           destination.port,
         );
   return new V2ProxyProtocol(Command.PROXY, TransportProtocol.STREAM, block).build();
 }
 
-/** Both ends in one family: a header has room for one. An IPv4 end beside an IPv6 one takes its mapped form. */
-function sameFamily({ source, destination }: AddressPair): AddressPair & { family: 4 | 6 } {
-  for (const { ip, port } of [source, destination]) {
-    if (!isIPv4(ip) && !isUnzonedIPv6(ip))
-      throw new RangeError("a PROXY header holds IP addresses without zone");
-    if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new RangeError("a port is 0 to 65535");
-  }
-  if (isIPv4(source.ip) && isIPv4(destination.ip)) return { family: 4, source, destination };
-  return { family: 6, source: mapped(source), destination: mapped(destination) };
+/** Returns 4 or 16 octets. @throws {RangeError} for what a header can't hold */
+function octetsOf({ ip, port }: Address): number[] {
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new RangeError("a port is 0 to 65535");
+  const octets = ipv4Octets(ip) ?? (isUnzonedIPv6(ip) ? ipv6Octets(ip) : undefined);
+  if (octets === undefined) throw new RangeError("a PROXY header holds IP addresses without zone");
+  return octets;
 }
 
-function mapped({ ip, port }: Address): Address {
-  return { ip: isIPv4(ip) ? `::ffff:${ip}` : ip, port };
+/** A header has room for one family: an IPv4 end beside an IPv6 one takes its mapped form. */
+function mapped(octets: number[]): number[] {
+  return octets.length === 4 ? [...Array<number>(10).fill(0), 0xff, 0xff, ...octets] : octets;
 }
 
 function isUnzonedIPv6(text: string): boolean {

@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { canonicalIp } from "./address.ts";
-import { ipv6Octets } from "./ip-octets.ts";
+import { ipv4Octets, ipv6Octets } from "./ip-octets.ts";
 import { LEVELS, type LogRecord } from "./log-record.ts";
 import { isUid, slownessMs, type RecordFilter } from "./record-filter.ts";
 
@@ -113,9 +113,6 @@ function askedBy<Member extends keyof Members>(
   return value === undefined ? undefined : ASKED[member](value);
 }
 
-const DOT = ".".charCodeAt(0);
-const DIGIT_0 = "0".charCodeAt(0);
-
 function toUInt(value: number, limit: number): number {
   return Math.min(Math.max(Math.floor(value), 0), limit - 1);
 }
@@ -145,24 +142,11 @@ function rangeTest(width: number, from: number, to: number): CellTest {
 
 /** The address as two halves of its first 64 bits; IPv4 is the second half, behind zeros. */
 function addressHalves(ip: string): readonly [number, number] | undefined {
-  if (isIPv4(ip)) return [0, ipv4Number(ip)];
+  const ipv4 = ipv4Octets(ip);
+  if (ipv4 !== undefined) return [0, ipv4.reduce((sum, octet) => sum * 256 + octet, 0)];
   if (!isIPv6(ip) || ip.includes("%")) return undefined;
   const octets = Buffer.from(ipv6Octets(ip));
   return [octets.readUInt32BE(0), octets.readUInt32BE(4)];
-}
-
-/** Digit by digit: this runs for every request, and splitting costs five times as much. */
-function ipv4Number(ip: string): number {
-  let sum = 0;
-  let octet = 0;
-  for (let index = 0; index < ip.length; index++) {
-    const code = ip.charCodeAt(index);
-    if (code === DOT) {
-      sum = sum * 256 + octet;
-      octet = 0;
-    } else octet = octet * 10 + code - DIGIT_0;
-  }
-  return sum * 256 + octet;
 }
 
 function writeTime({ time }: LogRecord, cells: Buffer, at: number): void {

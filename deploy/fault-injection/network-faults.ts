@@ -2,8 +2,8 @@ import { execFileSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { freePort } from "@gatehouse/testbed/free-ports";
 import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
-import { freePort } from "../test/support/free-port.ts";
 import {
   createMachineNetwork,
   missingForNamespaces,

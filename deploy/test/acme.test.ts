@@ -5,9 +5,9 @@ import { get } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { freePort } from "@gatehouse/testbed/free-ports";
 import { startPebble, type Pebble } from "@gatehouse/testbed/pebble";
 import { findPebble } from "@gatehouse/testbed/pebble-program";
-import { freePort } from "./support/free-port.ts";
 import { startGatehouse, type Gatehouse } from "./support/gatehouse.ts";
 import { until } from "./support/until.ts";
 

@@ -2,11 +2,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { freePort } from "@gatehouse/testbed/free-ports";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import { CLIENTS } from "../../scripts/doctor/clients.ts";
 import { STEPS } from "../../scripts/doctor/steps.ts";
 import { DoctorBed, FOREIGN, OPEN, PROTECTED, type DoctorCase } from "./support/doctor-bed.ts";
-import { freePort } from "./support/free-port.ts";
 
 let bed: DoctorBed;
 

@@ -5,7 +5,7 @@ import { duplexPair } from "node:stream";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { WebSocket } from "ws";
-import { freePort } from "./support/free-port.ts";
+import { freePort } from "@gatehouse/testbed/free-ports";
 import { openStream, startRequest } from "./support/https-peer.ts";
 import { idsOf, RecordBed } from "./support/record-bed.ts";
 import { closed } from "./support/wire-peer.ts";

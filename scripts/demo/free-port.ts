@@ -1,19 +1,4 @@
-import { once } from "node:events";
-import { createServer } from "node:net";
-
-/** Whether a listener may be opened there now; nobody is kept from taking it in the meantime. */
-export async function isFree(host: string, port: number): Promise<boolean> {
-  const server = createServer();
-  try {
-    server.listen({ host, port, exclusive: true, ipv6Only: host.includes(":") });
-    await once(server, "listening");
-    return true;
-  } catch {
-    return false;
-  } finally {
-    server.close();
-  }
-}
+import { canListen } from "@gatehouse/testbed/free-ports";
 
 /** How many ports after the preferred one are looked at. */
 const RANGE = 500;
@@ -31,7 +16,7 @@ export class FreePorts {
     for (let port = preferred; port < preferred + RANGE; port++) {
       if (this.#given.has(port)) continue;
       this.#given.add(port);
-      const answers = await Promise.all(hosts.map((host) => isFree(host, port)));
+      const answers = await Promise.all(hosts.map((host) => canListen(host, port)));
       if (answers.every(Boolean)) return port;
     }
     throw new Error(

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { connect as tlsConnect } from "node:tls";
 import type { Client } from "@modelcontextprotocol/client";
+import { canListen } from "@gatehouse/testbed/free-ports";
 import { describeTokens, logInAnother, logInAsClaude, type ClaudeLogin } from "./claude-login.ts";
 import type { DemoFile } from "./demo-file.ts";
-import { isFree } from "./free-port.ts";
 import { DEMO_HOSTS, PROTECTED_HOST, type DemoHost } from "./hosts.ts";
 import type { Narrator } from "./narrator.ts";
 import type { Tokens } from "./oauth-client.ts";
@@ -35,7 +35,7 @@ export async function runAsPeer(
   options: DemoOptions,
   narrator: Narrator,
 ): Promise<PeerTraces> {
-  const address = (await isFree(PEER_ADDRESS, 0)) ? PEER_ADDRESS : "127.0.0.1";
+  const address = (await canListen(PEER_ADDRESS, 0)) ? PEER_ADDRESS : "127.0.0.1";
   const place: PeerPlace = {
     ...file.dispatcher,
     localAddress: address,
@@ -180,7 +180,7 @@ function firstOpenHost(options: DemoOptions): DemoHost {
 }
 
 async function callOverIpv6(place: PeerPlace, url: URL, narrator: Narrator): Promise<void> {
-  if (await isFree("::1", place.port)) return; // nobody listens there: this machine has no IPv6
+  if (await canListen("::1", place.port)) return; // nobody listens there: this machine has no IPv6
   narrator.step("The same over IPv6");
   const peer = new Peer({ host: "::1", port: place.port, caPem: place.caPem });
   try {

@@ -3,12 +3,12 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
+import { freePort } from "@gatehouse/testbed/free-ports";
 import {
   createCertificateAuthority,
   type CertificateAuthority,
 } from "@gatehouse/testbed/certificate-authority";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
-import { freePort } from "./free-port.ts";
 import { GatehouseProcess } from "./gatehouse-process.ts";
 
 /** One host to put on the internet. */

@@ -4,11 +4,11 @@ import {
   startPrivateRedisSentinel,
   type PrivateRedisSentinel,
 } from "@gatehouse/testbed/private-redis-sentinel";
+import { ScriptedBrowser } from "@gatehouse/testbed/scripted-browser";
 import { Claude, type TokenAnswer } from "../test/support/claude.ts";
 import type { Gatehouse } from "../test/support/gatehouse.ts";
 import type { GatehouseProcess } from "../test/support/gatehouse-process.ts";
 import { ProtectedGatehouse, type ProtectedHostSpec } from "../test/support/protected-gatehouse.ts";
-import { ScriptedBrowser } from "../test/support/scripted-browser.ts";
 import { startRelay, type Relay } from "../test/support/relay.ts";
 import { UpstreamProcess } from "../test/support/upstream-process.ts";
 import { Supervisor } from "./supervisor.ts";

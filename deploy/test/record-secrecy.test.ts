@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { freePort } from "@gatehouse/testbed/free-ports";
+import { ScriptedBrowser, type Page } from "@gatehouse/testbed/scripted-browser";
 import { Canaries } from "./support/canaries.ts";
 import { Claude } from "./support/claude.ts";
 import { hostileRequest, onTheWire } from "./support/hostile-requests.ts";
@@ -14,7 +15,6 @@ import { LeakyUpstream } from "./support/leaky-upstream.ts";
 import { learningFetch } from "./support/learning-fetch.ts";
 import { ProtectedGatehouse, type ProtectedHostSpec } from "./support/protected-gatehouse.ts";
 import { dumpText } from "./support/redis-dump.ts";
-import { ScriptedBrowser, type Page } from "./support/scripted-browser.ts";
 import { until } from "./support/until.ts";
 import { closed, WirePeer } from "./support/wire-peer.ts";
 
@@ -150,8 +150,8 @@ async function logIn(
   url: URL,
   { login = "octocat", atProvider }: { login?: string; atProvider?: (back: URL) => void } = {},
 ): Promise<Page> {
-  const browser = new ScriptedBrowser(async (input, init) => {
-    const asked = new URL(input instanceof Request ? input.url : input);
+  const browser = new ScriptedBrowser(async (target, init) => {
+    const asked = new URL(target);
     const isProvider = asked.pathname === "/login/oauth/authorize";
     if (atProvider === undefined || !isProvider) return await fetch(asked, init);
     const back = new URL(asked.searchParams.get("redirect_uri") ?? "");

@@ -1,8 +1,8 @@
 /** What a protected host records: each step of an OAuth client with the request it came in, each refusal with its clause. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { ScriptedBrowser } from "@gatehouse/testbed/scripted-browser";
 import { Claude, type TokenAnswer } from "./support/claude.ts";
 import { idsOf, RecordBed } from "./support/record-bed.ts";
-import { ScriptedBrowser } from "./support/scripted-browser.ts";
 
 const KEPT = "kept.localhost";
 const TIMEOUT_MS = 60_000;
@@ -326,8 +326,8 @@ describe("a step of an OAuth client, and the request it came in", () => {
 
   /** Comes back from a provider that then fails. */
   async function callBack(): Promise<void> {
-    const browser = new ScriptedBrowser(async (input, init) => {
-      const asked = new URL(input instanceof Request ? input.url : input);
+    const browser = new ScriptedBrowser(async (url, init) => {
+      const asked = new URL(url);
       if (asked.pathname !== "/login/oauth/authorize") return await bed.protected.fetch(asked, init);
       const { searchParams: query } = asked;
       const location = `${query.get("redirect_uri")}?code=x&state=${query.get("state")}`;

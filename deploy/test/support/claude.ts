@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import type { Page } from "./scripted-browser.ts";
+import type { Page } from "@gatehouse/testbed/scripted-browser";
 
 /** What the log shows Claude to register, member for member. */
 export const CLAUDE_REGISTRATION = {

@@ -1,7 +1,7 @@
 import { startGitHub, type StandInGitHub } from "@gatehouse/testbed/github";
+import { ScriptedBrowser, type Page } from "@gatehouse/testbed/scripted-browser";
 import { startGatehouse, type Gatehouse, type GatehouseSpec, type HostSpec } from "./gatehouse.ts";
 import { openLoopbackFetch, type LoopbackFetch } from "./loopback-fetch.ts";
-import { ScriptedBrowser, type Page } from "./scripted-browser.ts";
 
 /** The lists of the demo: everyone may log in, one person administers. */
 const DEMO_LISTS = { auth_enabled: true, auth_required_users: ["*"], oauth_admin_users: ["octocat"] };

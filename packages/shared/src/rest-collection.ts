@@ -1,10 +1,12 @@
 import { getHeapStatistics } from "node:v8";
 
 const LOOK_MS = 1000;
-/** A process that allocates less in one look is at rest: timers and a record now and then, no traffic. */
-const REST_BYTES = 256 * 1024;
+/** A process that allocates less between two looks is at rest: one without traffic takes 30 to 60 KiB, for timers and for Redis. */
+const REST_BYTES = 128 * 1024;
 /** Looks at rest in a row before it collects, so that no pause of an exchange is taken for the end of traffic. */
 const REST_LOOKS = 2;
+/** Looks between two collections at least: to little traffic, which may look like rest, a pause of 50 ms comes once in five minutes. */
+const LOOKS_BETWEEN = 300;
 /** What has to have gathered since the last time: less is not worth the pause. */
 const WORTH_BYTES = 8 * 1024 ** 2;
 /** The pause grows with what is in use: 40 to 60 ms up to here. A larger heap is one with many open connections, who would wait longer. */
@@ -28,6 +30,7 @@ export class RestCollection {
   #last: number;
   #collected = 0;
   #looksAtRest = 0;
+  #looksToWait = 0;
 
   constructor({ collect, used = () => getHeapStatistics().used_heap_size }: RestCollectionOptions) {
     this.#collect = collect;
@@ -52,9 +55,12 @@ export class RestCollection {
     this.#last = used;
     // Less than before: V8 has collected by itself, because there is traffic.
     this.#looksAtRest = grown >= 0 && grown < REST_BYTES ? this.#looksAtRest + 1 : 0;
-    if (this.#looksAtRest < REST_LOOKS || used > MOST_BYTES || used - this.#collected < WORTH_BYTES) return;
+    this.#looksToWait -= 1;
+    if (this.#looksAtRest < REST_LOOKS || this.#looksToWait > 0) return;
+    if (used > MOST_BYTES || used - this.#collected < WORTH_BYTES) return;
     // The last resort of V8 is the only way to have it give back the room of the young generation.
     this.#collect?.({ type: "major", execution: "sync", flavor: "last-resort" });
     this.#collected = this.#last = this.#used();
+    this.#looksToWait = LOOKS_BETWEEN;
   }
 }

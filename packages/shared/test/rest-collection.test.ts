@@ -30,6 +30,12 @@ describe("memory at rest", () => {
     expect(looksThatCollect(rest, rest, rest + 1, MIB, MIB, MIB + 1, MIB + 2)).toEqual([3]);
   });
 
+  test("later it takes a minute at rest", () => {
+    const busy = Array.from({ length: 20 }, (_, at) => (10 + at) * MIB);
+    const rest = Array.from({ length: 100 }, () => 30 * MIB);
+    expect(looksThatCollect(...busy, ...rest)).toEqual([busy.length + 61]);
+  });
+
   test("while something is allocated it is not at rest", () => {
     expect(looksThatCollect(20 * MIB, 21 * MIB, 22 * MIB, 22 * MIB, 23 * MIB)).toEqual([]);
   });

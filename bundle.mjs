@@ -23,13 +23,19 @@ const httpWithoutFetch = {
   },
 };
 
-/** What a file needs of undici, whose index loads mocks, caches, proxies and the whole of fetch with it: export by export, and where it lies. */
+/** What a file needs of undici, whose index loads mocks, caches, proxies and the whole of fetch with it: where each export lies, and as what. */
 const UNDICI_PARTS = {
-  "upstream-pool": { Client: "dispatcher/client.js", buildConnector: "core/connect.js" },
-  "document-fetch": { Agent: "dispatcher/agent.js", fetch: "web/fetch/index.js" },
+  "upstream-pool": {
+    Client: ["dispatcher/client.js", "default"],
+    buildConnector: ["core/connect.js", "default"],
+  },
+  "document-fetch": { Agent: ["dispatcher/agent.js", "default"], fetch: ["web/fetch/index.js", "fetch"] },
 };
 
-/** A file that is listed and asks for more than is listed fails the build; one that is not listed gets the index. */
+/**
+ * A file that is listed and asks for more than is listed fails the build, as does a part that has moved; one that is there under another
+ * name fails the process that loads it. A file that is not listed gets the index.
+ */
 const undiciInParts = {
   name: "undici-in-parts",
   setup({ onResolve, onLoad }) {
@@ -41,15 +47,19 @@ const undiciInParts = {
     });
     onLoad({ filter: /./, namespace: "undici-part" }, ({ path, pluginData }) => ({
       contents: Object.entries(UNDICI_PARTS[path])
-        .map(
-          ([name, file]) =>
-            `import ${name}Part from "undici/lib/${file}"; export const ${name} = ${name}Part.${name} ?? ${name}Part;`,
-        )
+        .map(([name, [file, exported]]) => undiciPart(name, file, exported))
         .join("\n"),
       resolveDir: pluginData,
     }));
   },
 };
+
+function undiciPart(name, file, exported) {
+  return `
+    import { ${exported} as ${name} } from "undici/lib/${file}";
+    if (typeof ${name} !== "function") throw new TypeError("undici has no ${name} in ${file}");
+    export { ${name} };`;
+}
 
 rmSync("dist/chunks", { recursive: true, force: true });
 await build({

@@ -1,8 +1,7 @@
-import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
+import { freePort } from "@gatehouse/testbed/free-ports";
 import { readDoctorRequest } from "../doctor/request.ts";
 
 function doctor(...args: string[]): { status: number | null; out: string; err: string } {
@@ -17,22 +16,13 @@ function doctor(...args: string[]): { status: number | null; out: string; err: s
   return { status, out: stdout, err: stderr };
 }
 
-/** A port of 127.0.0.1 that was free a moment ago. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
-
 test("--help teaches; words it can't use are a usage error", () => {
   expect(doctor("--help")).toMatchObject({ status: 0, out: expect.stringContaining("--stream-seconds") });
   expect(doctor()).toMatchObject({ status: 2, err: expect.stringContaining("gatehouse doctor HOST") });
 });
 
 test("prints each step with finding, cause, fix and clause, and fails when one did", async () => {
-  const address = `127.0.0.1:${await closedPort()}`;
+  const address = `127.0.0.1:${await freePort()}`;
   const run = doctor("simple.example.com", "--address", address);
   expect([run.status, run.err]).toEqual([1, ""]);
   expect(run.out).toMatch(

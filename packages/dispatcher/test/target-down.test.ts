@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "@jest/globals";
+import { freePort } from "@gatehouse/testbed/free-ports";
 import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -25,15 +26,6 @@ async function startTarget() {
   const target = await startRawTarget("tcp");
   cleanUps.push(() => target.stop());
   return target;
-}
-
-/** A port that nothing listens on. */
-async function closedPort(): Promise<number> {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 const FULL_LISTENER = `
@@ -64,7 +56,7 @@ async function startBlackHole(): Promise<number> {
 
 describe("row 30", () => {
   test("a target that stays down is retried within the budget, then alert 80", async () => {
-    const port = await closedPort();
+    const port = await freePort();
     const dispatcher = await start({ "a.example": String(port) }, { dialTimeoutMs: 500 });
     const startedAt = performance.now();
     const peer = await connectTo(dispatcher.port);
@@ -101,7 +93,7 @@ describe("row 30", () => {
 
   test("another target of the route takes over before the first byte", async () => {
     const target = await startTarget();
-    const dispatcher = await start({ "a.example": `${await closedPort()},${target.route};proxy=off` });
+    const dispatcher = await start({ "a.example": `${await freePort()},${target.route};proxy=off` });
     const peer = await connectTo(dispatcher.port);
     peer.write(HELLO);
     const far = await target.socket();
@@ -145,7 +137,7 @@ describe("row 30", () => {
   });
 
   test("a peer that resets while its target is dialled ends the dial at once", async () => {
-    const dispatcher = await start({ "a.example": String(await closedPort()) }, { dialTimeoutMs: 60_000 });
+    const dispatcher = await start({ "a.example": String(await freePort()) }, { dialTimeoutMs: 60_000 });
     const peer = await connectTo(dispatcher.port);
     peer.write(HELLO);
     await eventually(() => dispatcher.pool.failures.length >= 1);
@@ -160,7 +152,7 @@ describe("row 30", () => {
   });
 
   test("a peer that closes while its target is dialled is not waited for", async () => {
-    const dispatcher = await start({ "a.example": String(await closedPort()) }, { dialTimeoutMs: 60_000 });
+    const dispatcher = await start({ "a.example": String(await freePort()) }, { dialTimeoutMs: 60_000 });
     const peer = await connectTo(dispatcher.port);
     peer.write(HELLO);
     await eventually(() => dispatcher.pool.failures.length >= 1);

@@ -1,4 +1,4 @@
-import { Disk } from "./disk.ts";
+import { fullDisk } from "./disk.ts";
 import { NOTHING_TO_END, type Fault } from "./fault.ts";
 import { SECONDS } from "./process-faults.ts";
 import type { Bed } from "./bed.ts";
@@ -14,30 +14,12 @@ function redisOf(bed: Bed): NonNullable<Bed["redis"]> {
   return bed.redis;
 }
 
-const disks = new WeakMap<Bed, Disk>();
-
 /** Redis' files on a disk of their own, which is full. */
-function diskFull(fsync: "always" | "everysec"): Pick<Fault, "missing" | "place" | "inject"> {
-  return {
-    missing: () => Disk.missing(),
-    place: async () => {
-      const disk = await Disk.mount();
-      return {
-        redisFiles: { directory: disk.path, fsync },
-        finish: async (bed) => void disks.set(bed, disk),
-        leave: () => disk.unmount(),
-      };
-    },
-    inject: async (bed) => {
-      const disk = disks.get(bed);
-      disk?.fill();
-      return async () => {
-        disk?.empty();
-        // Redis has ended itself; who runs it starts it again, which it can't before there is room.
-        if (fsync === "always") await redisOf(bed).restart();
-      };
-    },
-  };
+function diskFull(
+  fsync: "always" | "everysec",
+  afterwards?: (bed: Bed) => Promise<void>,
+): ReturnType<typeof fullDisk> {
+  return fullDisk(async ({ path: directory }) => ({ redisFiles: { directory, fsync } }), afterwards);
 }
 
 /** Redis killed, frozen, slow, full, read-only, failed over. */
@@ -96,7 +78,8 @@ export const redisFaults: readonly Fault[] = [
     seconds: SECONDS,
     touches: [],
     spares: SPARED,
-    ...diskFull("always"),
+    // Who runs it starts it again, which it can't before there is room.
+    ...diskFull("always", (bed) => redisOf(bed).restart()),
   },
   {
     name: "redis-disk-full-everysec",

@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { KINDS } from "./attempts.ts";
 import { OPEN, PROTECTED, type Bed, type Place } from "./bed.ts";
-import { Disk } from "./disk.ts";
+import { fullDisk } from "./disk.ts";
 import type { Fault } from "./fault.ts";
 import { SECONDS } from "./process-faults.ts";
 
@@ -14,24 +14,19 @@ const DESCRIPTORS = 10;
 /** Sends what a process prints into a file, as a service manager may, and from there to who reads it here. */
 const PRINTS_TO_FILE = 'tail --pid=$$ -s 0.1 -n +1 -F "$0" 2>/dev/null & exec "$@" >>"$0"';
 
-const disks = new WeakMap<Bed, Disk>();
-
-/** State directories and console output on a disk of their own. */
-async function ownDisk(): Promise<Place> {
-  const disk = await Disk.mount();
+/** State directories and console output on the disk. */
+async function processesOn({ path }: { readonly path: string }): Promise<Place> {
   const on = async (role: string): Promise<{ env: Record<string, string>; enter: string[] }> => {
-    const state = join(disk.path, role);
+    const state = join(path, role);
     await mkdir(state, { mode: 0o700 });
     return {
       env: { GATEHOUSE_STATE_DIR: state },
-      enter: ["sh", "-c", PRINTS_TO_FILE, join(disk.path, `${role}.log`)],
+      enter: ["sh", "-c", PRINTS_TO_FILE, join(path, `${role}.log`)],
     };
   };
   return {
     dispatcher: await on("dispatcher"),
     instances: { [OPEN]: await on(OPEN), [PROTECTED]: await on(PROTECTED) },
-    finish: async (bed) => void disks.set(bed, disk),
-    leave: () => disk.unmount(),
   };
 }
 
@@ -64,13 +59,7 @@ export const resourceFaults: readonly Fault[] = [
     seconds: SECONDS,
     touches: [],
     spares: KINDS,
-    missing: () => Disk.missing(),
-    place: ownDisk,
-    inject: async (bed) => {
-      const disk = disks.get(bed);
-      disk?.fill();
-      return async () => disk?.empty();
-    },
+    ...fullDisk(processesOn),
   },
   {
     name: "descriptors-dispatcher",

@@ -22,8 +22,10 @@ export interface PrivateRedisSentinel {
   readonly url: string;
   /** Ends the present master as a crash would, and waits until the Sentinels have made another. */
   failOver(): Promise<void>;
-  /** The server that the Sentinels call master now, as a port of loopback. */
-  masterPort(): Promise<number>;
+  /** Sends a signal to the Sentinel that the URL names first: SIGSTOP freezes it, and the other two are a majority. */
+  signalFirst(signal: NodeJS.Signals): void;
+  /** Returns how many Sentinels have somebody who hears what they publish. */
+  countHeard(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -48,7 +50,7 @@ class SentinelBed implements PrivateRedisSentinel {
   readonly #sentinelPorts: readonly number[];
   readonly #servers = new Map<number, PrivateRedis>();
   readonly #sentinels: ChildProcess[] = [];
-  #client: Redis | undefined;
+  #clients: readonly Redis[] = [];
 
   constructor(directory: string, sentinelPorts: readonly number[]) {
     this.#directory = directory;
@@ -60,26 +62,31 @@ class SentinelBed implements PrivateRedisSentinel {
     await this.#startServer(master, []);
     await this.#startServer(replica, ["--replicaof", LOOPBACK, String(master)]);
     for (const port of this.#sentinelPorts) await this.#startSentinel(port, master);
-    this.#client = new Redis({ host: LOOPBACK, port: this.#sentinelPorts[0] ?? 0 });
-    this.#client.on("error", () => undefined);
+    this.#clients = this.#sentinelPorts.map((port) => new Redis({ host: LOOPBACK, port }));
+    for (const client of this.#clients) client.on("error", () => undefined);
     await this.#until(async () => {
       const about = await this.#about();
       return about["num-other-sentinels"] === String(SENTINELS - 1) && about["num-slaves"] === "1";
     });
   }
 
-  async masterPort(): Promise<number> {
-    return Number((await this.#about())["port"]);
+  signalFirst(signal: NodeJS.Signals): void {
+    this.#sentinels[0]?.kill(signal);
+  }
+
+  async countHeard(): Promise<number> {
+    const lists = await Promise.all(this.#clients.map((client) => client.client("LIST")));
+    return lists.filter((list) => / cmd=subscribe /.test(String(list))).length;
   }
 
   async failOver(): Promise<void> {
-    const former = await this.masterPort();
+    const former = await this.#masterPort();
     await this.#servers.get(former)?.kill("SIGKILL");
-    await this.#until(async () => (await this.masterPort()) !== former);
+    await this.#until(async () => (await this.#masterPort()) !== former);
   }
 
   async stop(): Promise<void> {
-    this.#client?.disconnect();
+    for (const client of this.#clients) client.disconnect();
     await Promise.all(this.#sentinels.map((child) => endProcess(child, "SIGKILL", 1000)));
     await Promise.all([...this.#servers.values()].map((server) => server.stop()));
     await rm(this.#directory, { recursive: true, force: true });
@@ -107,8 +114,15 @@ class SentinelBed implements PrivateRedisSentinel {
     this.#sentinels.push(child);
   }
 
+  async #masterPort(): Promise<number> {
+    return Number((await this.#about())["port"]);
+  }
+
+  /** The last Sentinel is asked: the first may be frozen. */
   async #about(): Promise<Record<string, string>> {
-    const pairs = (await this.#client?.call("SENTINEL", "MASTER", NAME)) as string[] | Record<string, string>;
+    const pairs = (await this.#clients.at(-1)?.call("SENTINEL", "MASTER", NAME)) as
+      | string[]
+      | Record<string, string>;
     if (!Array.isArray(pairs)) return pairs;
     return Object.fromEntries(
       pairs.flatMap((name, at) => (at % 2 === 0 ? [[name, pairs[at + 1] ?? ""]] : [])),

@@ -1,8 +1,9 @@
 import { once } from "node:events";
-import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { Cluster, type Redis, type RedisOptions } from "ioredis";
 import { keepStringsFast } from "./fast-strings.ts";
 import { ClusterConnection } from "./redis-cluster.ts";
 import { reconnectDelayMs, serverOptions } from "./redis-options.ts";
+import { ServerConnection } from "./redis-server.ts";
 import { parseClusterUrl, parseRedisUrl, REDIS_URL_FORMS } from "./redis-url.ts";
 
 // ioredis is loaded, and extends it.
@@ -51,7 +52,7 @@ export function openServer(
   place: RedisOptions,
   options: Omit<RedisConnectionOptions, "url"> & { readonly protocol?: 2 | 3 },
 ): Redis {
-  const redis = new Redis({
+  const redis = new ServerConnection({
     ...place,
     ...serverOptions(options.clientName),
     protocol: options.protocol ?? 3,
@@ -71,11 +72,10 @@ export async function readyWithin(redis: RedisClient, milliseconds: number): Pro
 
 /** Closes the connection for good; resolves when its socket is gone, also when the server is frozen. Never rejects. */
 export async function closeRedis(redis: RedisClient): Promise<void> {
-  if (redis.status === "end") return;
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   redis.once("end", () => resolve());
   // Between two attempts there is no socket whose closing could be told.
-  const isBetween = redis.status === "reconnecting";
+  const isBetween = redis.status === "reconnecting" || redis.status === "end";
   redis.disconnect();
   if (isBetween) return;
   const timer = redis instanceof Cluster ? setTimeout(resolve, END_TIMEOUT_MS) : undefined;

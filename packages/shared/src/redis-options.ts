@@ -6,6 +6,9 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** Longest wait for one answer. Nothing that serves a peer may hang on the store, and every caller has an answer without it. */
 const COMMAND_TIMEOUT_MS = 2_000;
 
+/** Longest wait for one answer of a Sentinel; a request may be waiting behind all of them. */
+const SENTINEL_TIMEOUT_MS = 1_000;
+
 /** A server that owes an answer and sends nothing for so long is taken for frozen, and the connection is cut and retried. */
 const SILENCE_TIMEOUT_MS = 2_000;
 
@@ -23,6 +26,8 @@ export function serverOptions(connectionName: string): RedisOptions & { replyMap
     disableClientInfo: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: COMMAND_TIMEOUT_MS,
+    // A frozen Sentinel accepts connections: the next one is asked only when this one has failed.
+    sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
     socketTimeout: SILENCE_TIMEOUT_MS,
     disconnectTimeout: DISCONNECT_TIMEOUT_MS,
     // A server that still loads its files is asked again soon, not after its own estimate in whole seconds.

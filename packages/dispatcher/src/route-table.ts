@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { routeNames, type Hostname } from "@gatehouse/shared/hostname";
 import { ROUTE_PREFIX, routeKey } from "@gatehouse/shared/redis-keys";
+import { KeyReader } from "@gatehouse/shared/key-reader";
 import { everyServer, readStrings } from "@gatehouse/shared/redis-servers";
 import { TrackedKeys } from "@gatehouse/shared/redis-tracking";
 import { isRouteName, RouteMemory, type KnownRoute, type RouteAnswer } from "./route-memory.ts";
-import { RouteReader } from "./route-reader.ts";
 import { SnapshotKeeper } from "./route-snapshot.ts";
 
 export type { RouteAnswer } from "./route-memory.ts";
@@ -57,7 +57,7 @@ export interface RouteTableOptions {
 export class RouteTable {
   readonly #options: RouteTableOptions;
   readonly #memory: RouteMemory;
-  readonly #reader: RouteReader;
+  readonly #reader: KeyReader;
   readonly #tracked: TrackedKeys;
   readonly #snapshot: SnapshotKeeper | undefined;
   readonly #settled = Promise.withResolvers<void>();
@@ -81,10 +81,12 @@ export class RouteTable {
       onInvalidated: (keys) => this.#invalidated(keys),
       onLost: (reason) => this.#lost(reason),
     });
-    this.#reader = new RouteReader({
+    this.#reader = new KeyReader({
       read: (names) => readStrings(this.#tracked.redis, names.map(routeKey)),
-      generation: () => this.#memory.generation,
-      onRead: (name, text, generation) => this.#memory.learn(name, text, generation),
+      onSend: () => {
+        const { generation } = this.#memory;
+        return (name, text) => this.#memory.learn(name, text, generation);
+      },
     });
     if (options.stateDir !== undefined) {
       this.#snapshot = new SnapshotKeeper({

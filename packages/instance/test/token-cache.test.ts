@@ -94,6 +94,17 @@ describe("a token that was seen", () => {
   });
 });
 
+describe("a token in a crowd that was not seen before", () => {
+  test("costs its share of a few commands", async () => {
+    const tokens = await Promise.all(Array.from({ length: 400 }, () => host.mint()));
+    await verifier.verify(await host.mint());
+    const before = await reads();
+    const verdicts = await Promise.all(tokens.map(async (token) => await verifier.verify(token)));
+    expect(verdicts.every(isGood)).toBe(true);
+    expect((await reads()) - before).toBeLessThanOrEqual(4);
+  });
+});
+
 describe("what is remembered", () => {
   test("is bounded: a token that is not in use goes first", async () => {
     const small = open({ maxTokens: 4 });

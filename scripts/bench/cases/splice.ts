@@ -1,5 +1,6 @@
 import type { Case, Figure } from "../case.ts";
-import { ALL_DISPATCHERS, BARE_NODES, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
+import { BARE_NODE } from "../peers/bare-chain.ts";
+import { BARE_NODES, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
 import { besides, cpuPerGib, ofNodeAlone } from "./figures.ts";
 
 const MIB = 1024 ** 2;
@@ -17,12 +18,12 @@ const figure: Figure = {
   value: cpuPerGib,
 };
 
-/** Octets from the target to the peer, on four connections at once. */
+/** Octets from the target to the peer, on four connections at once. `handle` would change nothing: targets are read into one buffer anyway. */
 export const splice: Case = {
   name: "splice",
   title: "Splice, download",
-  figures: [figure, ...ofNodeAlone([figure], BARE_NODES), ...besides(figure, OTHER_DISPATCHERS)],
-  open: rawLoad(ALL_DISPATCHERS, ({ isQuick }) => ({
+  figures: [figure, ...ofNodeAlone([figure]), ...besides(figure, OTHER_DISPATCHERS)],
+  open: rawLoad(["haproxy", "gatehouse", BARE_NODE, ...OTHER_DISPATCHERS], ({ isQuick }) => ({
     mode: "download",
     connections: CONNECTIONS,
     octets: (isQuick ? 128 : 384) * MIB,

@@ -1,5 +1,6 @@
 // Loads what terminates TLS. Words: mode=requests|handshakes|download|upload|events|first to=PORT|unix:PATH name=NAME host=NAME:PORT
 // path=PATH connections=N seconds=S octets=N resume=0|1 tokens=FILE (one a line, in turn) first=N (which is the first) proxy=0|1
+// settle=S (seconds for which events are read before the work)
 // Certificates are not verified: that is the client's work, and it is not the client that is measured.
 #include "client.h"
 #include <openssl/ssl.h>
@@ -221,6 +222,7 @@ int main(int argc, char **argv) {
   if (mode[0] != 'h')
     for (unsigned begun = 0; units < connections; turn())
       for (; begun < connections && begun < units + 32; begun++) start(&slots[begun]);
+  for (uint64_t until = now_ns() + (uint64_t)(number("settle", "0") * 1e9); now_ns() < until;) turn();
   units = octets = 0;
   ready_and_go();
   is_running = 1;

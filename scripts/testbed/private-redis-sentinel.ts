@@ -22,6 +22,8 @@ export interface PrivateRedisSentinel {
   readonly url: string;
   /** Ends the present master as a crash would, and waits until the Sentinels have made another. */
   failOver(): Promise<void>;
+  /** Makes the replica the master as an operator does who wants to restart the other, which lives on as a replica. */
+  switchOver(): Promise<void>;
   /** Sends a signal to the Sentinel that the URL names first: SIGSTOP freezes it, and the other two are a majority. */
   signalFirst(signal: NodeJS.Signals): void;
   /** Returns how many Sentinels have somebody who hears what they publish. */
@@ -82,6 +84,13 @@ class SentinelBed implements PrivateRedisSentinel {
   async failOver(): Promise<void> {
     const former = await this.#masterPort();
     await this.#servers.get(former)?.kill("SIGKILL");
+    await this.#until(async () => (await this.#masterPort()) !== former);
+  }
+
+  async switchOver(): Promise<void> {
+    const former = await this.#masterPort();
+    // Refused as long as the replica is not in step, and while the exchange before this one goes on.
+    await this.#until(async () => (await this.#clients.at(-1)?.call("SENTINEL", "FAILOVER", NAME)) === "OK");
     await this.#until(async () => (await this.#masterPort()) !== former);
   }
 

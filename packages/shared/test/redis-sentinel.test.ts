@@ -1,10 +1,11 @@
-/** A connection through Sentinels of which one does not answer. */
+/** A connection through Sentinels: of which one does not answer, and to a master that changes. */
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import {
   startPrivateRedisSentinel,
   type PrivateRedisSentinel,
 } from "@gatehouse/testbed/private-redis-sentinel";
 import { closeRedis, openRedis, type RedisClient } from "../src/redis-connection.ts";
+import { TrackedKeys } from "../src/redis-tracking.ts";
 import { until } from "./support/until.ts";
 
 const TIMEOUT_MS = 60_000;
@@ -63,6 +64,42 @@ test(
     await sentinels.failOver();
     await until(() => redis.status === "ready", FOLLOWED_MS);
     expect(await redis.set("a", "1")).toBe("OK");
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "a master that is exchanged on purpose is left, and what is written to the new one is told",
+  async () => {
+    const told: string[] = [];
+    const tracked = new TrackedKeys({
+      url: sentinels.url,
+      clientName: "test-tracked",
+      prefixes: ["route:"],
+      onArmed: () => told.push("armed"),
+      onInvalidated: (keys) => told.push(...(keys === "all" ? ["all"] : keys)),
+      onLost: () => told.push("lost"),
+    });
+    tracked.start();
+    redis = open();
+    try {
+      await until(() => tracked.armed && redis.status === "ready");
+      // The former master lives on, and would take neither a write nor tell of one.
+      for (let round = 0; round < 3; round++) {
+        told.length = 0;
+        await sentinels.switchOver();
+        await until(
+          async () => (await redis.set(`route:${round}`, "1").catch(() => "")) === "OK",
+          FOLLOWED_MS,
+        );
+        await until(() => tracked.armed && told.includes("armed"), FOLLOWED_MS);
+        await redis.set(`route:${round}`, "2");
+        await until(() => told.includes(`route:${round}`));
+        expect(await tracked.redis.get(`route:${round}`)).toBe("2");
+      }
+    } finally {
+      await tracked.close();
+    }
   },
   TIMEOUT_MS,
 );

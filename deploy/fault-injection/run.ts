@@ -56,6 +56,9 @@ export interface Outcome {
   readonly missed: readonly string[];
 }
 
+/** What was issued while a fault was on is acknowledged so much later at most. */
+const LATE_ANSWER_MS = 1_000;
+
 /** Puts a bed under load, injects a fault, ends it, watches what comes back, and asks for everything that was acknowledged. */
 export async function runFault(bed: Bed, fault: Fault, timing: Timing): Promise<Outcome> {
   const [attempts, ledger] = [new Attempts(bed.patienceMs), new Ledger()];
@@ -82,7 +85,7 @@ export async function runFault(bed: Bed, fault: Fault, timing: Timing): Promise<
     const flowingMs = streams.stillUntil(endedAt) - endedAt;
     await load.stop();
     await streams.stop();
-    if (fault.endsItsTokens === true) ledger.forgetAccessTokens(beganAt, endedAt);
+    if (fault.endsItsTokens === true) ledger.forgetAccessTokens(beganAt, endedAt + LATE_ANSWER_MS);
     const ended = streams.ended.filter(({ at }) => at >= beganAt);
     const outcome = {
       fault,

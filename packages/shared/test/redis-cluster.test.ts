@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/
 import { startPrivateRedisCluster, type PrivateRedisCluster } from "@gatehouse/testbed/private-redis-cluster";
 import { closeRedis, openRedis, readyWithin, type RedisClient } from "../src/redis-connection.ts";
 import { everyServer, onEveryServer, readStrings } from "../src/redis-servers.ts";
-import { TrackedKeys } from "../src/redis-tracking.ts";
+import type { TrackedKeys } from "../src/redis-tracking.ts";
+import { toldKeys } from "./support/told-keys.ts";
 import { until } from "./support/until.ts";
 
 /** One of each third of the slots; see `slotOf`. */
@@ -22,14 +23,7 @@ beforeAll(async () => {
 }, 60_000);
 beforeEach(async () => {
   told = [];
-  tracked = new TrackedKeys({
-    url: cluster.url,
-    clientName: "test",
-    prefixes: ["route:"],
-    onArmed: () => told.push("armed"),
-    onInvalidated: (keys) => told.push(...(keys === "all" ? ["all"] : keys)),
-    onLost: () => told.push("lost"),
-  });
+  tracked = toldKeys(told, { url: cluster.url });
   tracked.start();
   await until(() => tracked.armed);
 });

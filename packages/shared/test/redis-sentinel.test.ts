@@ -5,7 +5,7 @@ import {
   type PrivateRedisSentinel,
 } from "@gatehouse/testbed/private-redis-sentinel";
 import { closeRedis, openRedis, type RedisClient } from "../src/redis-connection.ts";
-import { TrackedKeys } from "../src/redis-tracking.ts";
+import { toldKeys } from "./support/told-keys.ts";
 import { until } from "./support/until.ts";
 
 const TIMEOUT_MS = 60_000;
@@ -72,14 +72,7 @@ test(
   "a master that is exchanged on purpose is left, and what is written to the new one is told",
   async () => {
     const told: string[] = [];
-    const tracked = new TrackedKeys({
-      url: sentinels.url,
-      clientName: "test-tracked",
-      prefixes: ["route:"],
-      onArmed: () => told.push("armed"),
-      onInvalidated: (keys) => told.push(...(keys === "all" ? ["all"] : keys)),
-      onLost: () => told.push("lost"),
-    });
+    const tracked = toldKeys(told, { url: sentinels.url });
     tracked.start();
     redis = open();
     try {

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import { closeRedis, openRedis, type RedisClient } from "../src/redis-connection.ts";
 import { TrackedKeys } from "../src/redis-tracking.ts";
+import { toldKeys } from "./support/told-keys.ts";
 import { until } from "./support/until.ts";
 
 let server: PrivateRedis;
@@ -16,7 +17,7 @@ beforeEach(async () => {
   server = await startPrivateRedis();
   operator = openRedis({ url: server.url, clientName: "operator" });
   told = [];
-  tracked = follow(server.url);
+  tracked = toldKeys(told, { url: server.url, prefixes: ["route:", "proxy:"] });
 });
 
 afterEach(async () => {
@@ -24,17 +25,6 @@ afterEach(async () => {
   await closeRedis(operator);
   await server.stop();
 });
-
-function follow(url: string): TrackedKeys {
-  return new TrackedKeys({
-    url,
-    clientName: "test",
-    prefixes: ["route:", "proxy:"],
-    onArmed: () => told.push("armed"),
-    onInvalidated: (keys) => told.push(...(keys === "all" ? ["all"] : keys)),
-    onLost: () => told.push("lost"),
-  });
-}
 
 async function arm(): Promise<void> {
   tracked.start();

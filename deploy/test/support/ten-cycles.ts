@@ -31,15 +31,15 @@ export async function tenCycles(pids: Pids, cycle: (index: number) => Promise<vo
   if (isBack) return;
   const grown = await settledSizes(pids);
   await sizesAfter(CYCLES);
-  await sizesBackAt(withDescriptors(grown, before), pids, MEMORY_STEPS_BYTES);
+  await sizesBackAt(withMemoryOf(grown, before), pids, MEMORY_STEPS_BYTES);
 }
 
-/** Descriptors come in no steps: they stay those from before the first cycle that counts. */
-function withDescriptors(sizes: Sizes, before: Sizes): Sizes {
+/** The roles and descriptors from before the first cycle that counts, for descriptors come in no steps, with the memory of now. */
+function withMemoryOf(now: Sizes, before: Sizes): Sizes {
   return Object.fromEntries(
-    Object.entries(sizes).map(([role, size]) => {
-      const { descriptors } = before[role] ?? size;
-      return [role, { ...size, descriptors }];
-    }),
+    Object.entries(before).map(([role, size]) => [
+      role,
+      { ...size, residentBytes: now[role]?.residentBytes ?? 0 },
+    ]),
   );
 }

@@ -1,8 +1,8 @@
 import type { LogRecord } from "./log-record.ts";
 
 /**
- * Records on their way to one sink, in the form in which it takes them. A record is put into that form at once: what waits then is
- * text, and the objects it came from are gone before the collector has to look at them.
+ * Records on their way to one sink, in the form in which it takes them: what waits is text, and the objects it came from are gone before
+ * the collector has to look at them.
  */
 export interface RecordBatch {
   /** Records in it. */

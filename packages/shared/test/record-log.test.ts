@@ -111,6 +111,7 @@ test("a record that has no form for a sink is lost and counted, and throws nothi
   const log = new RecordWriter({ level: "info", component: "dispatcher", sinks: [console, sink] });
   log.write({ ...record("timeless"), time: Number.NaN });
   log.write(record("next"));
+  expect(log.lanes.map(({ queued }) => queued)).toEqual([2, 2]);
   await log.flush(5000);
   expect(log.lanes.map(({ written, lost }) => [written, lost])).toEqual([
     [2, 1],

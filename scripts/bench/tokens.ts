@@ -11,15 +11,19 @@ import { HOSTNAME, type Place } from "./place.ts";
 
 export type TokenAlgorithm = "RS256" | "ES256";
 
-/** Access tokens of one issuer, and what verifies them. */
-export interface TokenFile {
-  readonly algorithm: TokenAlgorithm;
+/** What verifies tokens. */
+export interface TokenTrust {
   readonly issuer: string;
+  /** Public key, PEM. */
+  readonly keyFile: string;
+}
+
+/** Access tokens of one issuer. */
+export interface TokenFile extends TokenTrust {
+  readonly algorithm: TokenAlgorithm;
   /** One a line. */
   readonly path: string;
   readonly count: number;
-  /** Public key, PEM. */
-  readonly keyFile: string;
 }
 
 /** Signed at once: the thread pool has four threads. */

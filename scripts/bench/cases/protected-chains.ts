@@ -36,7 +36,7 @@ export async function protectedChains(
     contenders: [
       ...peers,
       { name: "gatehouse", start: () => startChain(place, { isProtected: true, port }) },
-      { name: BARE_NODE, start: () => startBareChain(place) },
+      { name: BARE_NODE, start: () => startBareChain(place, files.RS256) },
     ],
     tokensOf: (contender) => files[contender === "haproxy-es256" ? "ES256" : "RS256"],
     words: { name: HOSTNAME, host: `${HOSTNAME}:${port}`, path: "/mcp" },

@@ -4,7 +4,7 @@ import type { Contender } from "../contender.ts";
 import { CHAIN_CORE } from "../cores.ts";
 import { HOSTNAME, LOOPBACK, type Place } from "../place.ts";
 import { startPeer } from "./peer-process.ts";
-import type { TokenAlgorithm } from "../tokens.ts";
+import type { TokenAlgorithm, TokenTrust } from "../tokens.ts";
 
 /** What descriptors allow: 20,000 of them where this was written, two a connection. */
 const MAX_CONNECTIONS = 9_100;
@@ -56,12 +56,6 @@ function tokenCheck(algorithm: TokenAlgorithm, { issuer, keyFile }: TokenTrust):
   http-request del-header Authorization
   http-request set-header X-Auth-User %[var(txn.user)]
 `;
-}
-
-interface TokenTrust {
-  readonly issuer: string;
-  /** Public key, PEM. */
-  readonly keyFile: string;
 }
 
 interface Terminator {

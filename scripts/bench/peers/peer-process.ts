@@ -19,13 +19,18 @@ export interface PeerCommand {
   readonly logFile: string;
   /** Undefined: on any core. */
   readonly core: number | undefined;
+  /** A listening descriptor of ours that it has as its third. */
+  readonly descriptor?: number;
 }
 
 /** Starts a peer in the foreground and waits until it accepts. */
-export async function startPeer({ name, command, at, logFile, core }: PeerCommand): Promise<Contender> {
+export async function startPeer(peer: PeerCommand): Promise<Contender> {
+  const { name, command, at, logFile, core, descriptor } = peer;
   const log = openSync(logFile, "a");
   const [program = "", ...args] = [...pinned(core), ...command];
-  const child = startGuarded(program, args, { stdio: ["ignore", log, log] });
+  const child = startGuarded(program, args, {
+    stdio: ["ignore", log, log, ...(descriptor === undefined ? [] : [descriptor])],
+  });
   closeSync(log);
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (!(await accepts(at))) {

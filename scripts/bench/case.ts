@@ -30,6 +30,8 @@ export interface Case {
   readonly isFresh?: boolean;
   /** Shares of the options' seconds and rounds, for cases that need more or less. */
   readonly rounds?: (options: BenchOptions) => number;
+  /** How many times as long as in others it takes until what is compiled at run is. Default 1. */
+  readonly warmUpFactor?: number;
   readonly open: (place: Place, options: BenchOptions) => Promise<Stage>;
 }
 

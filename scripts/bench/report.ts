@@ -39,8 +39,9 @@ dispatcher's own cases, the sink). Peers run with one thread and log a line per 
 but in the raw data (\`asideCpu\`). Load generators are in C (\`scripts/bench/native\`); where theirs was the core without idle time the table says so: rates are then
 a lower bound.
 
-"Node alone" is the least that Node's public API does where Gatehouse stands (\`scripts/bench/peers/bare-chain.mjs\`): two processes, octets passed on by one, TLS and HTTP by the
-other; no server name, PROXY header, route, token, limit or record. With \`handle\`: an option of sockets that Node does not document. What of this is out of reach and why:
+"Node alone" is the least that Node's public API takes for the work of the HAProxy beside it (\`scripts/bench/peers/bare-chain.mjs\`), in two processes: server name, one route, PROXY
+header and octets in one; TLS, HTTP, token and fields in the other; a line for each connection and request. No bound, deadline, second target, revocation, metric or record in Redis.
+With \`handle\`: an option of sockets that Node does not document. What of this is out of reach and why:
 [performance.md](performance.md).`;
 
 function machineText(machine: Machine): string {

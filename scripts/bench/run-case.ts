@@ -24,8 +24,9 @@ export async function runCase(subject: Case, place: Place, options: BenchOptions
     for (let round = firstRound; round <= rounds; round++) {
       for (const entry of turns(stage.contenders, round)) {
         const contender = running.get(entry.name);
-        if (round === 0 && contender !== undefined) await warmUp(stage, contender, options);
-        else (samples[entry.name] ??= []).push(await quietSample(stage, contender, entry));
+        if (round === 0 && contender !== undefined) {
+          await warmUp(stage, contender, warmUpSeconds(subject, contender, options));
+        } else (samples[entry.name] ??= []).push(await quietSample(stage, contender, entry));
       }
     }
   } finally {
@@ -35,10 +36,13 @@ export async function runCase(subject: Case, place: Place, options: BenchOptions
 }
 
 /** Node compiles what is used much while it is used: the first seconds cost several times what the others do. */
-async function warmUp(stage: Stage, contender: Contender, options: BenchOptions): Promise<void> {
+function warmUpSeconds({ warmUpFactor = 1 }: Case, contender: Contender, options: BenchOptions): number {
   const { compiled, compiledAtRun } = options.warmUp;
-  for (let left = contender.isCompiledAtRun === true ? compiledAtRun : compiled; left > 0;)
-    left -= (await stage.sample(contender)).seconds;
+  return contender.isCompiledAtRun === true ? compiledAtRun * warmUpFactor : compiled;
+}
+
+async function warmUp(stage: Stage, contender: Contender, seconds: number): Promise<void> {
+  for (let left = seconds; left > 0;) left -= (await stage.sample(contender)).seconds;
 }
 
 /** Who comes first in one round comes last in the next. */

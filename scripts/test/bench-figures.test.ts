@@ -190,6 +190,28 @@ test("contenders take turns, after a round that is not counted, and a disturbed 
   expect(stopped.toSorted()).toEqual(["a", "b"]);
 });
 
+test("what is compiled at run is warmed up for longer, and in a case that says so for longer still", async () => {
+  const order: string[] = [];
+  const entry = (name: string, isCompiledAtRun: boolean) => ({
+    name,
+    start: async () => ({ name, to: "1", pids: [], isCompiledAtRun, stop: async () => undefined }),
+  });
+  const slow: Case = {
+    ...SUBJECT,
+    warmUpFactor: 2,
+    rounds: () => 1,
+    open: async () => ({
+      contenders: [entry("c", false), entry("r", true)],
+      sample: async ({ name }) => {
+        order.push(name);
+        return { ...NOTHING, seconds: 0.5 };
+      },
+    }),
+  };
+  await runCase(slow, {} as Place, readBenchOptions(["--quick"]));
+  expect(order.join("")).toBe("crrrrrc");
+});
+
 test("CPU and memory of what a process starts are counted with it", async () => {
   const burn = "let t=Date.now();while(Date.now()-t<150);console.log(1);setTimeout(()=>0,60000)";
   const code = `require('node:child_process').spawn(process.execPath,['-e',${JSON.stringify(burn)}],{stdio:'inherit'});setTimeout(()=>0,60000)`;

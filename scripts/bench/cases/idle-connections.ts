@@ -4,7 +4,8 @@ import { HOSTNAME } from "../place.ts";
 import { treeMemory } from "../process-tree.ts";
 import { takeSample, type Sample } from "../sample.ts";
 import type { Contender } from "../contender.ts";
-import { BARE_NODES, dispatchers } from "./dispatchers.ts";
+import { BARE_NODE } from "../peers/bare-chain.ts";
+import { dispatchers } from "./dispatchers.ts";
 import { ofNodeAlone } from "./figures.ts";
 
 /** Milliseconds that a process is given to come to rest, before its memory is read. */
@@ -42,9 +43,9 @@ export const idleConnections: Case = {
   title: "Idle connections",
   isFresh: true,
   rounds: ({ isQuick }) => (isQuick ? 1 : 3),
-  figures: [figure, ...ofNodeAlone([figure], BARE_NODES)],
+  figures: [figure, ...ofNodeAlone([figure])],
   open: async (place, { isQuick }) => ({
-    contenders: dispatchers(place, ["haproxy", "gatehouse", ...BARE_NODES]),
+    contenders: dispatchers(place, ["haproxy", "gatehouse", BARE_NODE]),
     sample: (contender) => holdIdle(contender, isQuick ? 2000 : 5000),
   }),
 };

@@ -1,5 +1,6 @@
 import type { Case, Figure } from "../case.ts";
-import { ALL_DISPATCHERS, BARE_NODES, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
+import { BARE_NODE } from "../peers/bare-chain.ts";
+import { OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
 import { besides, cpuPerUnit, ofNodeAlone } from "./figures.ts";
 
 const figure: Figure = {
@@ -18,6 +19,10 @@ const figure: Figure = {
 export const newConnections: Case = {
   name: "new-connections",
   title: "New connections",
-  figures: [figure, ...ofNodeAlone([figure], BARE_NODES), ...besides(figure, OTHER_DISPATCHERS)],
-  open: rawLoad(ALL_DISPATCHERS, ({ seconds }) => ({ mode: "connect", connections: 16, seconds })),
+  figures: [figure, ...ofNodeAlone([figure]), ...besides(figure, OTHER_DISPATCHERS)],
+  open: rawLoad(["haproxy", "gatehouse", BARE_NODE, ...OTHER_DISPATCHERS], ({ seconds }) => ({
+    mode: "connect",
+    connections: 16,
+    seconds,
+  })),
 };

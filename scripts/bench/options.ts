@@ -49,7 +49,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
     only: values.only?.split(","),
     out: resolve(values.out ?? join(REPOSITORY, isWhole ? "docs" : ".cache/bench")),
     rounds: values.quick ? 2 : 5,
-    warmUp: values.quick ? { compiled: 0.5, compiledAtRun: 1 } : { compiled: 2, compiledAtRun: 15 },
+    warmUp: values.quick ? { compiled: 0.5, compiledAtRun: 1 } : { compiled: 2, compiledAtRun: 12 },
     seconds: values.quick ? 0.6 : 2,
   };
 }

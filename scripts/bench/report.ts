@@ -29,7 +29,7 @@ export interface Curve extends Plot {
 }
 
 const HOW = `How it is measured: what is under test has core 0 for itself (all its processes), load generator, servers behind the proxies and Redis share core 1. Peer and
-Gatehouse take turns in every round, each time in another order, after a round to warm up: 2 s for programs that are compiled, 15 for those that Node compiles as they run (cold
+Gatehouse take turns in every round, each time in another order, after a round to warm up: 2 s for programs that are compiled, 12 for those that Node compiles as they run (cold
 ones cost twice as much; \`--quick\` shows that). A sample from which the hypervisor took more than 6 % is taken again. CPU is
 that of all processes of the chain and their children, from the kernel's scheduler, exactly around the work. A ratio is the median of those of the rounds, with the
 least and the greatest. Rates depend on the machine of the day; CPU per unit and ratios much less. Differences below 15 % mean nothing here.

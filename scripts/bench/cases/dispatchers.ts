@@ -35,12 +35,6 @@ export function dispatchers(place: Place, names: readonly string[]): readonly Co
 
 export const BARE_NODES: readonly string[] = [BARE_NODE, BARE_NODE_HANDLE];
 export const OTHER_DISPATCHERS: readonly string[] = ["haproxy-unix", "nginx", "sniproxy"];
-export const ALL_DISPATCHERS: readonly string[] = [
-  "haproxy",
-  "gatehouse",
-  ...BARE_NODES,
-  ...OTHER_DISPATCHERS,
-];
 
 /** Returns how a case is opened in which each of them has the same load of hellos and octets, without TLS. */
 export function rawLoad(

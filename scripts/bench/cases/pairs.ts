@@ -1,5 +1,5 @@
 import type { Case, Figure } from "../case.ts";
-import { ALL_DISPATCHERS, BARE_NODES, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
+import { BARE_NODES, rawLoad } from "./dispatchers.ts";
 import { besides, cpuPerUnit, ofNodeAlone } from "./figures.ts";
 
 const figure: Figure = {
@@ -18,6 +18,10 @@ const figure: Figure = {
 export const pairs: Case = {
   name: "pairs",
   title: "Request/response pairs",
-  figures: [figure, ...ofNodeAlone([figure], BARE_NODES), ...besides(figure, OTHER_DISPATCHERS)],
-  open: rawLoad(ALL_DISPATCHERS, ({ seconds }) => ({ mode: "pairs", connections: 64, seconds })),
+  figures: [figure, ...ofNodeAlone([figure], BARE_NODES), ...besides(figure, ["haproxy-unix"])],
+  open: rawLoad(["haproxy", "gatehouse", ...BARE_NODES, "haproxy-unix"], ({ seconds }) => ({
+    mode: "pairs",
+    connections: 64,
+    seconds,
+  })),
 };

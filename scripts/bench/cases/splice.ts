@@ -1,6 +1,6 @@
 import type { Case, Figure } from "../case.ts";
 import { BARE_NODE } from "../peers/bare-chain.ts";
-import { BARE_NODES, OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
+import { OTHER_DISPATCHERS, rawLoad } from "./dispatchers.ts";
 import { besides, cpuPerGib, ofNodeAlone } from "./figures.ts";
 
 const MIB = 1024 ** 2;
@@ -40,8 +40,8 @@ const upload: Figure = {
 export const spliceUpload: Case = {
   name: "splice-upload",
   title: "Splice, upload",
-  figures: [upload, ...ofNodeAlone([upload], BARE_NODES)],
-  open: rawLoad(["haproxy", "gatehouse", ...BARE_NODES], ({ isQuick }) => ({
+  figures: [upload, ...ofNodeAlone([upload])],
+  open: rawLoad(["haproxy", "gatehouse", BARE_NODE], ({ isQuick }) => ({
     mode: "upload",
     connections: CONNECTIONS,
     octets: (isQuick ? 128 : 256) * MIB,

@@ -70,7 +70,7 @@ export const unseenTokens: Case = {
     tokens: (isQuick) => (isQuick ? UNSEEN_TOKENS_QUICK : UNSEEN_TOKENS),
   }),
   note: `${UNSEEN_TOKENS} tokens in turn: an instance remembers 10,000, so each is unknown again when its turn comes. Warmed up for longer than the others: half of what runs is the native check of the signature, and V8 compiles what was called often.`,
-  warmUpFactor: 5 / 3,
+  warmUpFactor: 2,
   figures: figures("unseen-tokens", "the same, every token never seen before", {
     es256: { reach: 0.6, prototype: "0.3x" },
     rs256: { reach: 0.6 },

@@ -2,7 +2,7 @@ import { write as writeDescriptor } from "node:fs";
 import { Writable } from "node:stream";
 import { createLogger, transports, type Logger } from "winston";
 import { renderRecord, type LogRecord } from "./log-record.ts";
-import type { RecordSink } from "./record-log.ts";
+import { FORMED_TOGETHER, type RecordSink } from "./record-log.ts";
 import type { RecordBatch } from "./record-queue.ts";
 
 const STDOUT = 1;
@@ -34,6 +34,7 @@ class PrintedBatch implements RecordBatch {
  */
 export class ConsoleSink implements RecordSink<PrintedBatch> {
   readonly name = "console";
+  readonly formedRecords = FORMED_TOGETHER;
   readonly #logger: Logger;
   readonly #output: DescriptorStream;
 

@@ -11,6 +11,11 @@ export interface RecordSink<Batch extends RecordBatch = RecordBatch> {
    * it a rejected batch is lost, and counted.
    */
   readonly retryMs?: number;
+  /**
+   * Records that are put into this sink's form together. Between one connection or request and the next the code for a form has left the
+   * processor's caches, which costs more than the work does. Default 1: at once.
+   */
+  readonly formedRecords?: number;
   /** Returns an empty batch. */
   open(): Batch;
   /** Settles when the batch is safe there. */
@@ -39,11 +44,8 @@ export interface LaneReport {
 
 /** Records per write: large enough that the sink's cost per call vanishes, small enough for one render to stay under a millisecond or two. */
 const BATCH_RECORDS = 512;
-/**
- * Records that are put into their sinks' forms together. Between one and the next the code for it has left the processor's caches, which
- * costs more than the work does. Not more of them, or the collector has to look at each.
- */
-const FORMED_RECORDS = 64;
+/** For sinks whose form is costly: not more of them, or the collector has to look at each. */
+export const FORMED_TOGETHER = 64;
 /** Octets that records may hold while they wait for one sink, estimated: a peer chooses how long a path is. */
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 /** Milliseconds between two tries of a sink that fails while a process waits for its last records to be written. */
@@ -68,16 +70,13 @@ interface Lane {
 }
 
 /**
- * Takes records off the hot path: `write` only keeps them for the moment. A slow or dead sink costs counted records in its
+ * Takes records off the hot path: `write` only pushes onto a queue per sink. A slow or dead sink costs counted records in its
  * own lane and nothing anywhere else; what was lost is said once, in the lane itself, when it takes records again.
  */
 export class RecordWriter implements RecordLog {
   readonly #options: Required<RecordWriterOptions>;
   readonly #rank: number;
   readonly #lanes: readonly Lane[];
-  readonly #formedRecords: number;
-  /** In no lane's form yet. */
-  #fresh: LogRecord[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: RecordWriterOptions) {
@@ -86,11 +85,13 @@ export class RecordWriter implements RecordLog {
     const maxRecords = this.#options.maxQueuedRecords;
     // The oldest batch goes when there are too many records: no more than a tenth of them at once.
     const batchRecords = Math.max(1, Math.min(BATCH_RECORDS, Math.floor(maxRecords / 10)));
-    this.#formedRecords = Math.min(FORMED_RECORDS, batchRecords);
     const bounds = { batchRecords, maxRecords, maxBytes: MAX_QUEUED_BYTES };
     this.#lanes = options.sinks.map((sink) => ({
       sink,
-      queue: new RecordQueue(bounds, () => sink.open()),
+      queue: new RecordQueue(
+        { ...bounds, formedRecords: Math.min(sink.formedRecords ?? 1, batchRecords) },
+        () => sink.open(),
+      ),
       batch: undefined,
       writing: undefined,
       retry: undefined,
@@ -110,7 +111,7 @@ export class RecordWriter implements RecordLog {
   get lanes(): readonly LaneReport[] {
     return this.#lanes.map(({ sink, queue, batch, written, lost }) => ({
       sink: sink.name,
-      queued: this.#fresh.length + queue.length + (batch?.count ?? 0),
+      queued: queue.length + (batch?.count ?? 0),
       written,
       lost,
     }));
@@ -122,9 +123,7 @@ export class RecordWriter implements RecordLog {
 
   write(record: LogRecord): void {
     if (!this.isEnabled(record.level)) return;
-    this.#fresh.push(record);
-    if (this.#fresh.length >= this.#formedRecords) this.#form();
-    this.#awaitCompany();
+    for (const lane of this.#lanes) this.#push(lane, record);
   }
 
   /** Settles when everything queued so far was written or lost, or when the deadline (milliseconds) passed. Never rejects. */
@@ -154,41 +153,22 @@ export class RecordWriter implements RecordLog {
     await Promise.allSettled(this.#lanes.map(async ({ sink }) => await sink.close?.()));
   }
 
-  /** Puts what was kept into each lane, in its form. */
-  #form(): void {
-    const records = this.#fresh;
-    this.#fresh = [];
-    for (const lane of this.#lanes) {
-      for (const record of records) this.#push(lane, record);
-      this.#schedule(lane);
-    }
-  }
-
   #push(lane: Lane, record: LogRecord): void {
-    try {
-      this.#lose(lane, lane.queue.push(record));
-    } catch {
-      // A record that can't be put into the sink's form is a lost one, and never the trouble of the code that wrote it.
-      this.#lose(lane, 1);
-    }
+    this.#lose(lane, lane.queue.push(record));
+    this.#schedule(lane);
   }
 
   /** A full batch goes at once, a smaller one waits for company. */
   #schedule(lane: Lane): void {
     if (lane.queue.isDue) this.#drain(lane);
-    if (lane.queue.length > 0) this.#awaitCompany();
-  }
-
-  #awaitCompany(): void {
+    if (lane.queue.length === 0) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      this.#form();
       for (const each of this.#lanes) this.#drain(each);
     }, this.#options.flushIntervalMs).unref();
   }
 
   async #empty(lane: Lane, late: AbortSignal): Promise<void> {
-    this.#form();
     while (!late.aborted && (lane.queue.length > 0 || lane.batch !== undefined)) {
       clearTimeout(lane.retry);
       lane.retry = undefined;
@@ -213,6 +193,7 @@ export class RecordWriter implements RecordLog {
 
   /** What was lost is said before what came after it. */
   #nextBatch(lane: Lane): RecordBatch | undefined {
+    this.#lose(lane, lane.queue.form());
     if (lane.unsaid === 0 || lane.queue.length === 0) return lane.queue.take();
     const message = `${lane.unsaid} records lost: ${lane.sink.name} did not keep up`;
     lane.saying = lane.unsaid;
@@ -272,13 +253,8 @@ export class RecordWriter implements RecordLog {
   /** Tells all sinks, but for the one it is about when that one can't be told. */
   #say(event: EventName, fields: Pick<LogRecord, "level" | "message">, except?: string): void {
     if (!this.isEnabled(fields.level)) return;
-    this.#form();
     const record = this.#record(event, fields);
-    for (const lane of this.#lanes) {
-      if (lane.sink.name === except) continue;
-      this.#push(lane, record);
-      this.#schedule(lane);
-    }
+    for (const lane of this.#lanes) if (lane.sink.name !== except) this.#push(lane, record);
   }
 
   #record(event: EventName, fields: Pick<LogRecord, "level" | "message">): LogRecord {

@@ -15,6 +15,8 @@ export interface RecordBatch {
 export interface RecordQueueBounds {
   /** Records of a batch that goes without waiting for company. */
   readonly batchRecords: number;
+  /** Records that are put into their form together. */
+  readonly formedRecords: number;
   readonly maxRecords: number;
   readonly maxBytes: number;
 }
@@ -25,7 +27,10 @@ export class RecordQueue {
   readonly #open: () => RecordBatch;
   /** The last one is being filled. */
   #batches: RecordBatch[] = [];
+  /** Records in them. */
   #records = 0;
+  /** Not in their form yet. */
+  #fresh: LogRecord[] = [];
 
   constructor(bounds: RecordQueueBounds, open: () => RecordBatch) {
     this.#bounds = bounds;
@@ -34,7 +39,7 @@ export class RecordQueue {
 
   /** Records that wait. */
   get length(): number {
-    return this.#records;
+    return this.#records + this.#fresh.length;
   }
 
   /** A batch is full. */
@@ -42,20 +47,37 @@ export class RecordQueue {
     return this.#records >= this.#bounds.batchRecords;
   }
 
-  /** Returns how many had to go for it. */
+  /** Returns how many had to go. */
   push(record: LogRecord): number {
-    const last = this.#batches.at(-1);
-    if (last === undefined || last.count >= this.#bounds.batchRecords) this.#append(record);
-    else last.add(record);
-    this.#records += 1;
-    return this.#isOver() ? (this.take()?.count ?? 0) : 0;
+    this.#fresh.push(record);
+    return this.#fresh.length < this.#bounds.formedRecords ? 0 : this.form();
   }
 
-  /** Returns the oldest batch, which leaves the queue; undefined when nothing waits. */
+  /** Puts what was pushed into its form. Returns how many had to go, among them those that have none. */
+  form(): number {
+    const fresh = this.#fresh;
+    this.#fresh = [];
+    return fresh.reduce((gone, record) => gone + this.#put(record), 0);
+  }
+
+  /** Returns the oldest batch of what was formed, which leaves the queue; undefined when there is none. */
   take(): RecordBatch | undefined {
     const batch = this.#batches.shift();
     this.#records -= batch?.count ?? 0;
     return batch;
+  }
+
+  #put(record: LogRecord): number {
+    const last = this.#batches.at(-1);
+    try {
+      if (last === undefined || last.count >= this.#bounds.batchRecords) this.#append(record);
+      else last.add(record);
+    } catch {
+      // A record that can't be put into the sink's form is a lost one, and never the trouble of the code that wrote it.
+      return 1;
+    }
+    this.#records += 1;
+    return this.#isOver() ? (this.take()?.count ?? 0) : 0;
   }
 
   #append(record: LogRecord): void {

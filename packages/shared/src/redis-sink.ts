@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { RecordSink } from "./record-log.ts";
+import { FORMED_TOGETHER, type RecordSink } from "./record-log.ts";
 import { closeRedis, openRedis, storeErrorText, type RedisClient } from "./redis-connection.ts";
 import type { RecordBounds } from "./record-segments.ts";
 import { RecordStore } from "./record-store.ts";
@@ -18,6 +18,7 @@ export interface RedisSinkOptions extends RecordBounds {
 export class RedisSink implements RecordSink<StoredBatch> {
   readonly name = "redis";
   readonly retryMs = 500;
+  readonly formedRecords = FORMED_TOGETHER;
   readonly #redis: RedisClient;
   readonly #store: RecordStore;
   #batch: StoredBatch | undefined;

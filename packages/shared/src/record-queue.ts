@@ -50,7 +50,8 @@ export class RecordQueue {
   /** Returns how many had to go. */
   push(record: LogRecord): number {
     this.#fresh.push(record);
-    return this.#fresh.length < this.#bounds.formedRecords ? 0 : this.form();
+    const { formedRecords, maxRecords } = this.#bounds;
+    return this.#fresh.length < formedRecords && this.length <= maxRecords ? 0 : this.form();
   }
 
   /** Puts what was pushed into its form. Returns how many had to go, among them those that have none. */

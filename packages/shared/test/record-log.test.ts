@@ -6,6 +6,7 @@ import { openSync } from "node:fs";
 import { ConsoleSink } from "../src/console-sink.ts";
 import type { LogRecord } from "../src/log-record.ts";
 import { RecordWriter, type RecordSink } from "../src/record-log.ts";
+import { RecordQueue } from "../src/record-queue.ts";
 import { ListBatch } from "./support/records.ts";
 import { isConnectionId, newConnectionId, newRequestId } from "../src/record-id.ts";
 
@@ -102,6 +103,18 @@ describe("the record writer", () => {
       "kept",
     ]);
   });
+});
+
+test("a queue holds no more than its bound, records that are not in their form yet among them", () => {
+  const bounds = { batchRecords: 10, formedRecords: 10, maxRecords: 100, maxBytes: 1024 ** 2 };
+  const queue = new RecordQueue(bounds, () => new ListBatch());
+  let gone = 0;
+  const lengths = Array.from({ length: 1000 }, (_, i) => {
+    gone += queue.push(record(String(i)));
+    return queue.length;
+  });
+  expect(Math.max(...lengths)).toBe(100);
+  expect(gone + queue.length).toBe(1000);
 });
 
 test("a record that has no form for a sink is lost and counted, and throws nothing at its writer", async () => {

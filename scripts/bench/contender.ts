@@ -13,6 +13,17 @@ export interface Contender {
   readonly stop: () => Promise<void>;
 }
 
+/** Two as one, to which the load comes through the first. */
+export function asOne(first: Contender, second: Pick<Contender, "pids" | "stop">): Contender {
+  return {
+    ...first,
+    pids: [...first.pids, ...second.pids],
+    stop: async () => {
+      await Promise.all([first.stop(), second.stop()]);
+    },
+  };
+}
+
 export interface ContenderStart {
   readonly name: string;
   readonly start: () => Promise<Contender>;

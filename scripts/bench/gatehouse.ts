@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { GatehouseChild } from "../demo/gatehouse-child.ts";
-import type { Contender } from "./contender.ts";
+import { asOne, type Contender } from "./contender.ts";
 import { CHAIN_CORE } from "./cores.ts";
 import { HOSTNAME, LOOPBACK, type Place } from "./place.ts";
 import { pinTo, putFirst } from "./process-cpu.ts";
@@ -123,13 +123,7 @@ export async function startChain(
   const dispatcher = await startDispatcher(place, { port });
   try {
     const instance = await startInstance(place, { port });
-    return {
-      ...dispatcher,
-      pids: [...dispatcher.pids, instance.pid],
-      stop: async () => {
-        await Promise.all([dispatcher.stop(), instance.stop()]);
-      },
-    };
+    return asOne(dispatcher, { pids: [instance.pid], stop: () => instance.stop() });
   } catch (error) {
     await dispatcher.stop();
     throw error;

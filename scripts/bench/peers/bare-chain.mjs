@@ -193,8 +193,8 @@ function instance(path, origin, { userOf, ...certificate }) {
   tls.on("secureConnection", (socket) => (socket.peerIp = peerIp.getStore()));
   const behindHeader = (socket) => (chunk) => {
     socket.pause();
-    const rest = chunk.subarray(16 + chunk.readUInt16BE(14));
     if (!chunk.subarray(0, 14).equals(SIGNATURE.subarray(0, 14))) return socket.destroy();
+    const rest = chunk.subarray(16 + chunk.readUInt16BE(14));
     if (rest.length > 0) socket.unshift(rest);
     peerIp.run(chunk.subarray(16, 20).join("."), () => tls.emit("connection", socket));
   };

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Contender } from "../contender.ts";
+import { asOne, type Contender } from "../contender.ts";
 import { CHAIN_CORE } from "../cores.ts";
 import { HOSTNAME, type Place } from "../place.ts";
 import type { TokenTrust } from "../tokens.ts";
@@ -36,15 +36,7 @@ export async function startBarePair(
   const command = [process.execPath, PROGRAM, "dispatcher", "fd:3", target, HOSTNAME];
   const logFile = join(place.directory, `${BARE_NODE}.log`);
   const pair = { name: BARE_NODE, command, at: port, logFile, core: undefined, descriptor };
-  const [one, other] = [await startPeer(pair), await startPeer(pair)];
-  return {
-    ...one,
-    isCompiledAtRun: true,
-    pids: [...one.pids, ...other.pids],
-    stop: async () => {
-      await Promise.all([one.stop(), other.stop()]);
-    },
-  };
+  return { ...asOne(await startPeer(pair), await startPeer(pair)), isCompiledAtRun: true };
 }
 
 /** Starts one and, behind it, an https server that checks tokens, if there is what to trust, and passes requests on. */
@@ -69,12 +61,5 @@ export async function startBareChain(place: Place, trust?: TokenTrust): Promise<
     core: CHAIN_CORE,
     at: socket,
   });
-  const dispatcher = await startBareDispatcher(place, socket);
-  return {
-    ...dispatcher,
-    pids: [...dispatcher.pids, ...instance.pids],
-    stop: async () => {
-      await Promise.all([dispatcher.stop(), instance.stop()]);
-    },
-  };
+  return asOne(await startBareDispatcher(place, socket), instance);
 }

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Contender } from "../contender.ts";
+import { asOne, type Contender } from "../contender.ts";
 import { CHAIN_CORE } from "../cores.ts";
 import { HOSTNAME, LOOPBACK, type Place } from "../place.ts";
 import { startPeer } from "./peer-process.ts";
@@ -136,9 +136,5 @@ export async function startHaproxyTls(place: Place, options: HaproxyTls): Promis
   });
   const inner = await start(place, name, { text: preamble(1) + text, port });
   if (tiers === 1) return inner;
-  const outer = await startHaproxyDispatcher(place, { name, server: `${LOOPBACK}:${port}` });
-  const stop = async (): Promise<void> => {
-    await Promise.all([outer.stop(), inner.stop()]);
-  };
-  return { ...outer, pids: [...outer.pids, ...inner.pids], stop };
+  return asOne(await startHaproxyDispatcher(place, { name, server: `${LOOPBACK}:${port}` }), inner);
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
-import { constants, type Http2ServerRequest } from "node:http2";
+import type { Http2ServerRequest } from "node:http2";
 import { Readable } from "node:stream";
+import { isReset } from "./http2-stream.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 /** Bytes held between peer and upstream before the peer is paused. */
@@ -112,12 +113,6 @@ export class RequestBody extends Readable {
   #cut(): void {
     this.destroy(new UpstreamError("aborted_by_peer"));
   }
-}
-
-function isReset(source: IncomingMessage | Http2ServerRequest): boolean {
-  return (
-    "stream" in source && (source.stream.aborted || source.stream.rstCode !== constants.NGHTTP2_NO_ERROR)
-  );
 }
 
 /**

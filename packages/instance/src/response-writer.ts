@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
-import { constants, type Http2ServerResponse } from "node:http2";
+import type { Http2ServerResponse } from "node:http2";
 import { toFieldMap, toJoinedMap } from "./field-map.ts";
+import { NO_ERROR } from "./http2-stream.ts";
 
 /** The head of a response as it goes to the peer. */
 interface ResponseHead {
@@ -148,7 +149,7 @@ class Http2Response implements ResponseWriter {
   get isWhole(): boolean {
     // Not `writableFinished`: a short body and its END_STREAM leave in one frame, and the stream closes before `finish`.
     const { writableEnded, writableLength, rstCode } = this.#stream;
-    return writableEnded && writableLength === 0 && rstCode === constants.NGHTTP2_NO_ERROR;
+    return writableEnded && writableLength === 0 && rstCode === NO_ERROR;
   }
 
   inform(status: number, fields: readonly string[]): void {
@@ -177,7 +178,7 @@ class Http2Response implements ResponseWriter {
     if (this.#stream.endAfterHeaders || this.#response.req.complete) return;
     // A whole response before the whole request: tell the peer to stop sending (RFC 9113 section 8.1).
     this.#stream.once("finish", () => {
-      this.#stream.close(constants.NGHTTP2_NO_ERROR);
+      this.#stream.close(NO_ERROR);
     });
   }
 

@@ -1,4 +1,4 @@
-import { constants } from "node:http2";
+import { isReset } from "../http2-stream.ts";
 import type { Request } from "../refusal.ts";
 
 /** Most octets of a body that are held to look at it (contract section 5). */
@@ -32,11 +32,4 @@ export async function readCheckedBody(request: Request): Promise<BodyRead> {
   clearTimeout(timer);
   request.off("data", onData).off("end", onEnd).off("close", onGone);
   return read;
-}
-
-/** Node ends the body of an HTTP/2 stream that was reset like one that is whole. */
-function isReset(request: Request): boolean {
-  return (
-    "stream" in request && (request.stream.aborted || request.stream.rstCode !== constants.NGHTTP2_NO_ERROR)
-  );
 }

@@ -156,10 +156,13 @@ export class Splice implements Swept {
 
   /** Passes an end on; the other direction stays as it is. The first end is the one that is reported. */
   #ended(ending: "peer closed" | "target closed"): void {
+    const other = ending === "peer closed" ? this.#target : this.#peer;
     this.#ending ??= ending;
-    this.#isHalfClosed = true;
     this.#lastByteAt = this.#context.sweep.now;
-    (ending === "peer closed" ? this.#target : this.#peer)?.end();
+    // When both have ended and all is flushed, a close says what an end of its own would, a system call and a turn of the loop sooner.
+    if (this.#isHalfClosed && other?.writableLength === 0) other.destroy();
+    else other?.end();
+    this.#isHalfClosed = true;
   }
 
   /** A socket closes once both its directions have ended, or by an abort; the splice is over when both have. */

@@ -14,6 +14,7 @@ import type { ConnectionLimits, Waiting } from "./limits.ts";
 import { lingerAndClose } from "./linger.ts";
 import type { Metrics } from "./metrics.ts";
 import type { OwnAddresses } from "./own-addresses.ts";
+import { NO_LISTENER, PeerEvents } from "./peer-events.ts";
 import { PeerGone, Preamble } from "./preamble.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
 import { answerTo, ConnectionRefusal } from "./refusal.ts";
@@ -85,6 +86,7 @@ class MadeRoom extends Error {}
  */
 export class Connection implements Swept, Waiting {
   readonly #peer: Socket;
+  readonly #events: PeerEvents;
   readonly #context: ConnectionContext;
   readonly #startedAt = performance.now();
   readonly #isHeaderOwed: boolean;
@@ -108,11 +110,11 @@ export class Connection implements Swept, Waiting {
     this.#isHeaderOwed = accepted.isHeaderOwed;
     this.#isAddressCounted = !accepted.isHeaderOwed;
     this.#context = context;
-    // Each step has a listener of its own; this one is for the moments between two steps.
-    peer.on("error", ignore);
     const countedIp = this.#isAddressCounted ? this.#addresses.source.ip : undefined;
     this.#heard = context.limits.awaitHello(this, countedIp);
-    this.#preamble = new Preamble(peer, context.settings.maxHelloBytes);
+    const preamble = new Preamble(peer, context.settings.maxHelloBytes);
+    this.#preamble = preamble;
+    this.#events = new PeerEvents(peer, preamble);
     this.#splice = new Splice(peer, context);
   }
 
@@ -258,6 +260,7 @@ export class Connection implements Swept, Waiting {
     const first = proxy === "off" ? replay : [this.#outboundHeader(proxy), ...replay];
     this.#phase = "splice";
     this.#preamble = undefined;
+    this.#events.listener = this.#splice;
     return this.#splice.run(target, Buffer.concat(first), { isTcp });
   }
 
@@ -274,6 +277,7 @@ export class Connection implements Swept, Waiting {
   /** Where every step above leads when it can't do its work: the answer to the peer, if it is still there, and the record. */
   async #endedEarly(reason: unknown): Promise<void> {
     this.#preamble?.release();
+    this.#events.listener = NO_LISTENER;
     if (reason instanceof ConnectionRefusal) {
       const answer = answerTo(reason);
       this.#refused(reason, answer.label);
@@ -320,8 +324,4 @@ export class Connection implements Swept, Waiting {
       bytesOut: this.#splice.bytesOut,
     };
   }
-}
-
-function ignore(): void {
-  // Said by whoever is in charge just then.
 }

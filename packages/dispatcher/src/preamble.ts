@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { PeerListener } from "./peer-events.ts";
 
 /** The peer went away before its connection was spliced. */
 export class PeerGone extends Error {
@@ -18,7 +19,7 @@ const EARLY_DATA_BYTES = 16 * 1024;
  * What a peer sends before it is spliced: read as it comes, kept for the replay, bounded. Goes on reading while the target is
  * dialled, since a socket that isn't read doesn't tell that its peer has gone.
  */
-export class Preamble {
+export class Preamble implements PeerListener {
   /** Octets received and not discarded. */
   received = 0;
   readonly #peer: Socket;
@@ -33,11 +34,6 @@ export class Preamble {
   constructor(peer: Socket, maxHelloBytes: number) {
     this.#peer = peer;
     this.#maxBytes = maxHelloBytes + EARLY_DATA_BYTES;
-    peer
-      .on("data", this.#onData)
-      .on("end", this.#onEnd)
-      .on("error", this.#onAbort)
-      .on("close", this.#onAbort);
   }
 
   /** @throws {PeerGone} when the peer has sent its FIN: so early in a TLS connection it won't wait for an answer. */
@@ -88,13 +84,8 @@ export class Preamble {
     this.#onFailure = onFailure;
   }
 
-  /** Stops reading and returns everything that has not been discarded. The caller takes over the socket's events in the same turn. */
+  /** Returns everything that has not been discarded. The caller takes over the socket's events in the same turn. */
   release(): readonly Buffer[] {
-    this.#peer
-      .off("data", this.#onData)
-      .off("end", this.#onEnd)
-      .off("error", this.#onAbort)
-      .off("close", this.#onAbort);
     this.#onFailure = undefined;
     const chunks = this.#chunks;
     // The connection lives on, for hours maybe; its hello need not.
@@ -102,19 +93,29 @@ export class Preamble {
     return chunks;
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  onPeerData(chunk: Buffer): void {
     this.received += chunk.length;
     this.#chunks.push(chunk);
     if (this.received >= this.#maxBytes) this.#peer.pause();
     this.#wake();
-  };
+  }
 
-  readonly #onEnd = (): void => {
+  onPeerEnd(): void {
     this.#hasEnded = true;
     this.#wake();
-  };
+  }
 
-  readonly #onAbort = (): void => this.fail(new PeerGone("aborted"));
+  onPeerDrain(): void {
+    // Nothing was written.
+  }
+
+  onPeerError(): void {
+    this.fail(new PeerGone("aborted"));
+  }
+
+  onPeerClose(): void {
+    this.fail(new PeerGone("aborted"));
+  }
 
   #wake(): void {
     this.#waiting?.resolve();

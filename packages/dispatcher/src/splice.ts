@@ -1,5 +1,6 @@
 import type { OnReadOpts, Socket } from "node:net";
 import { abortTcp } from "./abort.ts";
+import type { PeerListener } from "./peer-events.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
 import type { Sweep, Swept } from "./sweep.ts";
 import type { Ending } from "./termination.ts";
@@ -25,7 +26,7 @@ interface SpliceDeadlines {
  * The target is read through {@link onread}, given to `net.connect`, so it exists before the target does: make the splice, dial with
  * `onread`, then {@link run}.
  */
-export class Splice implements Swept {
+export class Splice implements Swept, PeerListener {
   readonly onread: OnReadOpts;
   /** Octets read from the peer, replayed ones included, and from the target. */
   bytesIn = 0;
@@ -69,12 +70,6 @@ export class Splice implements Swept {
       .on("drain", () => this.#targetDrained())
       .on("close", () => this.#closed("target aborted"));
     this.#isPeerPaused = !target.write(first) && target.writableLength > 0;
-    peer
-      .on("data", (chunk: Buffer) => this.#fromPeer(chunk, target))
-      .on("end", () => this.#ended("peer closed"))
-      .on("error", () => this.abort("peer aborted"))
-      .on("drain", () => this.#peerDrained())
-      .on("close", () => this.#closed("peer aborted"));
     if (peer.readableEnded) this.#ended("peer closed");
     else if (this.#isPeerPaused) peer.pause();
     else peer.resume();
@@ -103,7 +98,9 @@ export class Splice implements Swept {
   }
 
   /** The chunk is ours alone (Node allocates it per read), so it may stay pending as long as it likes. */
-  #fromPeer(chunk: Buffer, target: Socket): void {
+  onPeerData(chunk: Buffer): void {
+    const target = this.#target;
+    if (target === undefined) return;
     this.bytesIn += chunk.length;
     this.#lastByteAt = this.#context.sweep.now;
     if (target.write(chunk) || target.writableLength === 0) return;
@@ -139,8 +136,20 @@ export class Splice implements Swept {
     this.#lease = undefined;
   }
 
+  onPeerEnd(): void {
+    this.#ended("peer closed");
+  }
+
+  onPeerError(): void {
+    this.abort("peer aborted");
+  }
+
+  onPeerClose(): void {
+    this.#closed("peer aborted");
+  }
+
   /** Draining is progress too: a slow reader is not idle while bytes reach it. */
-  #peerDrained(): void {
+  onPeerDrain(): void {
     this.#lastByteAt = this.#context.sweep.now;
     if (!this.#isTargetPaused) return;
     this.#isTargetPaused = false;

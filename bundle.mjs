@@ -1,8 +1,11 @@
-// Puts a process into one file, in place of the main.js that tsc has written: `node ../../bundle.mjs` in its package. Node takes as long to
-// find and read three hundred modules as to run them, and everything that a process needs to answer is loaded before its first answer.
+// Puts a process into one file, in place of the main.js that tsc has written: `node ../../bundle.mjs [ENTRY DIRECTORY]` in its package. Node
+// takes as long to find and read three hundred modules as to run them, and everything that a process needs to answer is loaded before its
+// first answer.
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { basename, dirname, extname } from "node:path";
+import { basename, dirname, extname, join } from "node:path";
 import { build } from "esbuild";
+
+const [, , entry = "src/main.ts", directory = "dist"] = process.argv;
 
 /** What else is started by its path, and has to lie beside main.js. */
 const THREADS = { "order-thread": "src/acme/order-thread.ts" };
@@ -65,6 +68,7 @@ const UNDICI_PARTS = {
     Client: ["dispatcher/client.js", "default"],
     buildConnector: ["core/connect.js", "default"],
   },
+  "packages-node": { Client: ["dispatcher/client.js", "default"] },
   "document-fetch": { Agent: ["dispatcher/agent.js", "default"], fetch: ["web/fetch/index.js", "fetch"] },
 };
 
@@ -97,15 +101,15 @@ function undiciPart(name, file, exported) {
     export { ${name} };`;
 }
 
-rmSync("dist/chunks", { recursive: true, force: true });
+rmSync(join(directory, "chunks"), { recursive: true, force: true });
 await build({
   entryPoints: [
-    { in: "src/main.ts", out: "main" },
+    { in: entry, out: "main" },
     ...Object.entries(THREADS)
       .filter(([, path]) => existsSync(path))
       .map(([out, path]) => ({ in: path, out })),
   ],
-  outdir: "dist",
+  outdir: directory,
   bundle: true,
   // What is imported when it is needed stays out of main.js until then.
   splitting: true,

@@ -1,5 +1,10 @@
+import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
+import { NODE_FLAGS } from "@gatehouse/shared/node-flags";
+import { REPOSITORY } from "../../demo/options.ts";
 import type { Case, Figure } from "../case.ts";
 import type { Contender } from "../contender.ts";
 import { LOAD_CORE } from "../cores.ts";
@@ -12,11 +17,12 @@ import type { Sample } from "../sample.ts";
 
 /** Three looks of a process at rest, which then gives memory back. */
 const REST_MS = 3_000;
-const BARE_SERVER = join(import.meta.dirname, "../peers/bare-node.mjs");
+const PEERS = join(import.meta.dirname, "../peers");
+const PACKAGES_NODE = "node-with-packages";
 
 const common = { better: "lower", subject: "gatehouse", peer: "bare-node" } as const;
 
-const figures: readonly Figure[] = [
+const own: readonly Figure[] = [
   {
     ...common,
     id: "idle-resident",
@@ -34,6 +40,14 @@ const figures: readonly Figure[] = [
     value: ({ seconds }) => seconds * 1000,
   },
 ];
+
+/** What an instance can't be without, before a line of its own: the packages that it is made of. */
+const ofPackages: readonly Figure[] = own.map(({ reach: _reach, ...figure }) => ({
+  ...figure,
+  id: `${figure.id}-${PACKAGES_NODE}`,
+  work: `Node with the same packages, ${figure.work.replace("instance: ", "")}`,
+  subject: PACKAGES_NODE,
+}));
 
 interface Started {
   readonly to: string;
@@ -58,14 +72,22 @@ async function firstAnswer({ to, proxy, start }: Started): Promise<Sample> {
   }
 }
 
-async function bareNode(place: Place): Promise<Started> {
+async function node(place: Place, name: string, program: readonly string[]): Promise<Started> {
   const port = await place.port();
   const { certPath, keyPath } = place.certificate;
-  const command = [process.execPath, BARE_SERVER, String(port), certPath, keyPath];
-  const logFile = join(place.directory, "bare-node.log");
-  const start = (): Promise<Contender> =>
-    startPeer({ name: "bare-node", command, at: port, logFile, core: undefined });
+  const command = [process.execPath, ...program, String(port), certPath, keyPath, place.store.socketPath];
+  const logFile = join(place.directory, `${name}.log`);
+  const start = (): Promise<Contender> => startPeer({ name, command, at: port, logFile, core: undefined });
   return { to: String(port), proxy: 0, start };
+}
+
+/** Makes one file of it, as an instance is one. */
+async function packagesNode(place: Place): Promise<Started> {
+  const directory = join(place.directory, PACKAGES_NODE);
+  const entry = join(PEERS, "packages-node.mjs");
+  await promisify(execFile)(process.execPath, [join(REPOSITORY, "bundle.mjs"), entry, directory]);
+  await writeFile(join(directory, "package.json"), '{ "type": "module" }\n');
+  return await node(place, PACKAGES_NODE, [...NODE_FLAGS.instance, join(directory, "main.js")]);
 }
 
 async function instance(place: Place): Promise<Started> {
@@ -82,10 +104,11 @@ export const instanceStart: Case = {
   name: "instance-start",
   title: "Start and rest of an instance",
   isFresh: true,
-  figures,
+  figures: [...own, ...ofPackages],
   open: async (place) => {
     const started: Readonly<Record<string, Started>> = {
-      "bare-node": await bareNode(place),
+      "bare-node": await node(place, "bare-node", [join(PEERS, "bare-node.mjs")]),
+      [PACKAGES_NODE]: await packagesNode(place),
       gatehouse: await instance(place),
     };
     const nothing = (name: string): Contender => ({ name, to: "", pids: [], stop: async () => undefined });

@@ -27,16 +27,27 @@ const httpWithoutFetch = {
 };
 
 /**
- * undici (`allowH2: false`) and http-proxy-3 (which listens nowhere) know HTTP/2 and are never asked for it here. Node's takes 9 ms to
- * load and is left to the first peer that speaks it.
+ * undici and http-proxy-3 load Node's HTTP/2 at once, 9 ms, and call it late: undici when a server has chosen it, http-proxy-3 when it
+ * listens, which it never does here. So it is loaded when they call it.
  */
-const clientsWithoutHttp2 = {
-  name: "clients-without-http2",
+const http2WhenCalled = {
+  name: "http2-when-called",
   setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^\.\/client-h2\.js$/ }, ({ resolveDir }) => ({
+      path: join(resolveDir, "client-h2.js"),
+      namespace: "undici-h2",
+    }));
+    onLoad({ filter: /./, namespace: "undici-h2" }, ({ path }) => ({
+      contents: `module.exports = (...args) => require(${JSON.stringify(path)})(...args);`,
+      resolveDir: dirname(path),
+    }));
     onResolve({ filter: /^node:http2$/ }, ({ importer }) =>
-      /\/(?:undici|http-proxy-3)\//.test(importer) ? { path: "http2", namespace: "absent" } : undefined,
+      importer.includes("/http-proxy-3/") ? { path: "http2", namespace: "http-proxy-h2" } : undefined,
     );
-    onLoad({ filter: /./, namespace: "absent" }, () => ({ contents: "exports.constants = {};" }));
+    onLoad({ filter: /./, namespace: "http-proxy-h2" }, () => ({
+      contents:
+        'exports.createSecureServer = (...args) => process.getBuiltinModule("node:http2").createSecureServer(...args);',
+    }));
   },
 };
 
@@ -127,7 +138,7 @@ await build({
   banner: {
     js: 'import { createRequire } from "node:module";const require = createRequire(import.meta.url);',
   },
-  plugins: [httpWithoutFetch, clientsWithoutHttp2, undiciInParts, ioredisMethods],
+  plugins: [httpWithoutFetch, http2WhenCalled, undiciInParts, ioredisMethods],
   // winston's diagnostics come in two forms, and the one for development loads a palette of colours.
   define: { "process.env.NODE_ENV": '"production"' },
   logLevel: "warning",

@@ -103,6 +103,7 @@ async function instance(place: Place): Promise<Started> {
 export const instanceStart: Case = {
   name: "instance-start",
   title: "Start and rest of an instance",
+  note: "Node with the same packages: ioredis, zod, winston and undici, each used once, bundled as an instance is, with nothing of Gatehouse (`scripts/bench/peers/packages-node.mjs`).",
   isFresh: true,
   figures: [...own, ...ofPackages],
   open: async (place) => {

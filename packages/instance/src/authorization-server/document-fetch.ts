@@ -89,7 +89,6 @@ export class DocumentFetcher {
       },
       // An idle connection would be used again without a look at its address.
       pipelining: 0,
-      allowH2: false,
       keepAliveTimeout: 1,
       maxHeaderSize: 16_384,
     });

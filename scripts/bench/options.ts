@@ -50,6 +50,6 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
     out: resolve(values.out ?? join(REPOSITORY, isWhole ? "docs" : ".cache/bench")),
     rounds: values.quick ? 2 : 5,
     warmUp: values.quick ? { compiled: 0.5, compiledAtRun: 1 } : { compiled: 2, compiledAtRun: 12 },
-    seconds: values.quick ? 0.6 : 2,
+    seconds: values.quick ? 0.5 : 2,
   };
 }

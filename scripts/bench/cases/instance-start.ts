@@ -105,6 +105,7 @@ export const instanceStart: Case = {
   title: "Start and rest of an instance",
   note: "Node with the same packages: ioredis, zod, winston and undici, each used once, bundled as an instance is, with nothing of Gatehouse (`scripts/bench/peers/packages-node.mjs`).",
   isFresh: true,
+  rounds: ({ isQuick, rounds }) => (isQuick ? 1 : rounds),
   figures: [...own, ...ofPackages],
   open: async (place) => {
     const started: Readonly<Record<string, Started>> = {

@@ -17,17 +17,22 @@ export function besides(figure: Figure, peers: readonly string[]): readonly Figu
   return peers.map((peer) => ({ ...rest, id: `${figure.id}-${peer}`, peer }));
 }
 
+/** The same work done by another contender against the same peers, without a ratio to reach. */
+export function doneBy(subject: string, called: string, figures: readonly Figure[]): readonly Figure[] {
+  return figures.map(({ reach: _reach, prototype: _prototype, ...figure }) => ({
+    ...figure,
+    id: `${figure.id}-${subject}`,
+    work: `${called}, ${figure.work}`,
+    subject,
+  }));
+}
+
 /** What Node by itself reaches against the same peers: the part of a figure that is not Gatehouse's to change. */
 export function ofNodeAlone(
   figures: readonly Figure[],
   subjects: readonly string[] = [BARE_NODE],
 ): readonly Figure[] {
   return subjects.flatMap((subject) =>
-    figures.map(({ reach: _reach, prototype: _prototype, ...figure }) => ({
-      ...figure,
-      id: `${figure.id}-${subject}`,
-      work: `${subject === BARE_NODE_HANDLE ? "Node alone with `handle`" : "Node alone"}, ${figure.work}`,
-      subject,
-    })),
+    doneBy(subject, subject === BARE_NODE_HANDLE ? "Node alone with `handle`" : "Node alone", figures),
   );
 }

@@ -14,6 +14,7 @@ import { startPeer } from "../peers/peer-process.ts";
 import { HOSTNAME, type Place } from "../place.ts";
 import { residentMemory } from "../process-tree.ts";
 import type { Sample } from "../sample.ts";
+import { doneBy } from "./figures.ts";
 
 /** Three looks of a process at rest, which then gives memory back. */
 const REST_MS = 3_000;
@@ -40,14 +41,6 @@ const own: readonly Figure[] = [
     value: ({ seconds }) => seconds * 1000,
   },
 ];
-
-/** What an instance can't be without, before a line of its own: the packages that it is made of. */
-const ofPackages: readonly Figure[] = own.map(({ reach: _reach, ...figure }) => ({
-  ...figure,
-  id: `${figure.id}-${PACKAGES_NODE}`,
-  work: `Node with the same packages, ${figure.work.replace("instance: ", "")}`,
-  subject: PACKAGES_NODE,
-}));
 
 interface Started {
   readonly to: string;
@@ -106,7 +99,8 @@ export const instanceStart: Case = {
   note: "Node with the same packages: ioredis, zod, winston and undici, each used once, bundled as an instance is, with nothing of Gatehouse (`scripts/bench/peers/packages-node.mjs`).",
   isFresh: true,
   rounds: ({ isQuick, rounds }) => (isQuick ? 1 : rounds),
-  figures: [...own, ...ofPackages],
+  // What an instance can't be without, before a line of its own: the packages that it is made of.
+  figures: [...own, ...doneBy(PACKAGES_NODE, "Node with the same packages", own)],
   open: async (place) => {
     const started: Readonly<Record<string, Started>> = {
       "bare-node": await node(place, "bare-node", [join(PEERS, "bare-node.mjs")]),

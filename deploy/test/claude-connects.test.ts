@@ -327,10 +327,14 @@ describe("a request whose body is late has no more rights than one that comes no
         authorization: `Bearer ${token}`,
         "content-type": "application/json",
         "content-length": String(BODY.length),
+        expect: "100-continue",
       },
     });
+    const answered = once(late, "response") as Promise<[IncomingMessage]>;
+    const begun = once(late, "continue");
     late.write(BODY.slice(0, 10));
-    // The same token on another connection: once that was judged, the first request was.
+    // Its head has arrived. Once the same token was judged on another connection, it was judged here, too.
+    await begun;
     await until(
       async () => (await post(token)).status,
       (answer) => answer !== 401,
@@ -341,7 +345,7 @@ describe("a request whose body is late has no more rights than one that comes no
       (answer) => answer === status,
     );
     late.end(BODY.slice(10));
-    const [answer] = (await once(late, "response")) as [IncomingMessage];
+    const [answer] = await answered;
     answer.resume();
     expect(answer.statusCode).toBe(status);
     await bed.configure({ hostname: HOST, upstreamUrl: upstream.url });

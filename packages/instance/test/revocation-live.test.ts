@@ -242,7 +242,12 @@ describe("what changes while a body is awaited that has to be looked at", () => 
     host.configure(rules);
     host.answers.clear();
     host.seen.length = 0;
-    const headers = { host: "app.example", authorization: `Bearer ${token}`, "content-length": text.length };
+    const headers = {
+      host: "app.example",
+      authorization: `Bearer ${token}`,
+      "content-length": text.length,
+      expect: "100-continue",
+    };
     const request = http.request({
       host: "127.0.0.1",
       port: host.h1Port,
@@ -250,12 +255,15 @@ describe("what changes while a body is awaited that has to be looked at", () => 
       method: "POST",
       headers,
     });
+    const answered = once(request, "response") as Promise<[http.IncomingMessage]>;
+    const begun = once(request, "continue");
     request.write(text.slice(0, -1));
-    // A request of another connection that is answered shows that the first one's head was read.
+    // Its head has arrived. Once the same token was judged on another connection, it was judged here, too.
+    await begun;
     await host.ask("/mcp", { token });
     await meanwhile();
     request.end(text.slice(-1));
-    const [response] = (await once(request, "response")) as [http.IncomingMessage];
+    const [response] = await answered;
     response.resume();
     expect(host.seen.filter(({ body }) => body === text)).toHaveLength(response.statusCode === 200 ? 1 : 0);
     return response.statusCode ?? 0;

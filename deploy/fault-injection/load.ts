@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "node:tls";
 import { CLAUDE_REGISTRATION } from "../test/support/claude.ts";
 import { exchange, type PeerRequest } from "../test/support/https-peer.ts";
-import { until } from "../test/support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import type { Attempts, Kind } from "./attempts.ts";
 import { OPEN, PROTECTED, type Bed } from "./bed.ts";
 import { configInForce, type Ledger } from "./ledger.ts";

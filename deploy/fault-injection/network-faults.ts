@@ -10,7 +10,7 @@ import {
   type NetworkMachine,
 } from "../test/support/machine-network.ts";
 import { startRelay, type Relay } from "../test/support/relay.ts";
-import { until } from "../test/support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import { HOSTS, OPEN, PROTECTED, type Bed, type Place } from "./bed.ts";
 import type { Fault } from "./fault.ts";
 import { SECONDS } from "./process-faults.ts";

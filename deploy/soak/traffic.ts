@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { Claude } from "../test/support/claude.ts";
 import { exchange, openStream, type PeerRequest } from "../test/support/https-peer.ts";
-import { until } from "../test/support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import { OPEN, PROTECTED, RESTARTED, SOCKETS, type SoakBed } from "./bed.ts";
 import type { Count } from "./state.ts";
 

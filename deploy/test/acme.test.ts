@@ -9,7 +9,7 @@ import { freePort } from "@gatehouse/testbed/free-ports";
 import { startPebble, type Pebble } from "@gatehouse/testbed/pebble";
 import { findPebble } from "@gatehouse/testbed/pebble-program";
 import { startGatehouse, type Gatehouse } from "./support/gatehouse.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const found = await findPebble();
 const title = "missing" in found ? `certificates (skipped: ${found.missing})` : "certificates by themselves";

@@ -8,7 +8,7 @@ import { decodeJwt, decodeProtectedHeader } from "jose";
 import { Claude, CLAUDE_REGISTRATION, type TokenAnswer } from "./support/claude.ts";
 import { openStream, startRequest } from "./support/https-peer.ts";
 import { ProtectedGatehouse } from "./support/protected-gatehouse.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const HOST = "simple-oauth.localhost";
 const OTHER = "other-oauth.localhost";

@@ -11,7 +11,7 @@ import { Claude } from "./support/claude.ts";
 import { isRouted, Traffic } from "./support/cluster-traffic.ts";
 import { exchange } from "./support/https-peer.ts";
 import { ProtectedGatehouse } from "./support/protected-gatehouse.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import { UpstreamProcess } from "./support/upstream-process.ts";
 
 const PROTECTED = "simple-oauth.localhost";

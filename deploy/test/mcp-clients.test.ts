@@ -7,7 +7,7 @@ import { startMcpUpstream, type McpUpstream } from "@gatehouse/testbed/mcp-upstr
 import { Agent, fetch as undiciFetch } from "undici";
 import { startGatehouse, type Gatehouse } from "./support/gatehouse.ts";
 import { openStream } from "./support/https-peer.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const HOSTS = ["simple.localhost", "fast-echo.localhost"] as const;
 

@@ -15,7 +15,7 @@ import { exchange, openStreamingPeer } from "./support/https-peer.ts";
 import { PrometheusPage } from "./support/prometheus-page.ts";
 import { labelsOf, readExpression } from "./support/prometheus-expression.ts";
 import { ProtectedGatehouse } from "./support/protected-gatehouse.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const TIMEOUT_MS = 60_000;
 const OPEN = "open.localhost";

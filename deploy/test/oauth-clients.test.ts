@@ -11,7 +11,7 @@ import { ClientProcess } from "./support/client-process.ts";
 import { MemoryProvider } from "./support/memory-provider.ts";
 import { ProtectedGatehouse } from "./support/protected-gatehouse.ts";
 import { sdkV1, sdkV2, type SdkClient } from "./support/sdk-clients.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const HOST = "simple-oauth.localhost";
 const STEPWISE = "stepwise.localhost";

@@ -11,7 +11,7 @@ import { Claude } from "./support/claude.ts";
 import { GatehouseProcess } from "./support/gatehouse-process.ts";
 import { exchange, openStream } from "./support/https-peer.ts";
 import { ProtectedGatehouse } from "./support/protected-gatehouse.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const PROTECTED = "simple-oauth.localhost";
 const ADDED = "added.localhost";

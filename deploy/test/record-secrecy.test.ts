@@ -15,7 +15,7 @@ import { LeakyUpstream } from "./support/leaky-upstream.ts";
 import { learningFetch } from "./support/learning-fetch.ts";
 import { ProtectedGatehouse, type ProtectedHostSpec } from "./support/protected-gatehouse.ts";
 import { dumpText } from "./support/redis-dump.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import { closed, WirePeer } from "./support/wire-peer.ts";
 
 const OPEN = "open.localhost";

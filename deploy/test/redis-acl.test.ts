@@ -9,7 +9,7 @@ import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private
 import { Claude } from "./support/claude.ts";
 import { ProtectedGatehouse } from "./support/protected-gatehouse.ts";
 import { exchange } from "./support/https-peer.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import { UpstreamProcess } from "./support/upstream-process.ts";
 
 const HOST = "simple.localhost";

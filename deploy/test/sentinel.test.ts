@@ -9,7 +9,7 @@ import {
 } from "@gatehouse/testbed/private-redis-sentinel";
 import { startGatehouse, type Gatehouse } from "./support/gatehouse.ts";
 import { exchange } from "./support/https-peer.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import { UpstreamProcess } from "./support/upstream-process.ts";
 
 const HOST = "known.localhost";

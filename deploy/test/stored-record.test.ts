@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import { startGatehouse, type Gatehouse } from "./support/gatehouse.ts";
 import { exchange } from "./support/https-peer.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import { UpstreamProcess } from "./support/upstream-process.ts";
 
 const HOST = "recorded.localhost";

@@ -15,7 +15,7 @@ import {
 } from "./support/machine-network.ts";
 import { ProtectedGatehouse } from "./support/protected-gatehouse.ts";
 import { startRelay, type Relay } from "./support/relay.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import { UpstreamProcess } from "./support/upstream-process.ts";
 
 const HOST = "shared.localhost";

@@ -10,7 +10,8 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import { startPrivateRedis } from "@gatehouse/testbed/private-redis";
 import { Peer } from "../demo/peer.ts";
-import { demoFile, isAlive, startDemo, until } from "./demo-run.ts";
+import { until } from "@gatehouse/testbed/until";
+import { demoFile, isAlive, startDemo } from "./demo-run.ts";
 
 const REDIS_CLI = join(import.meta.dirname, "../redis");
 const GATEHOUSE = join(import.meta.dirname, "../gatehouse");
@@ -144,14 +145,15 @@ describe("npm run demo", () => {
       const run = startDemo(["--state-dir", stateDir]);
       const file = await demoFile(stateDir, run);
       run.child.kill("SIGKILL");
-      await until("its processes to end", () => !Object.values(file.pids).some(isAlive));
-      await until("the socket to go", () => !existsSync(file.redis_url.slice("unix://".length)));
+      await until(() => !Object.values(file.pids).some(isAlive));
+      await until(() => !existsSync(file.redis_url.slice("unix://".length)));
       // The pid file it left is not in the way of the next one.
       const next = startDemo(["--state-dir", stateDir]);
-      await until("a new demo.json", async () => {
-        const { pids } = await demoFile(stateDir, next);
-        return Object.values(pids).every(isAlive);
-      });
+      await until(
+        async () => Object.values((await demoFile(stateDir, next)).pids).every(isAlive),
+        Boolean,
+        TIMEOUT_MS,
+      );
       next.child.kill("SIGINT");
       expect(await next.ended).toBe(0);
     },

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
-import { until } from "./demo-run.ts";
+import { until } from "@gatehouse/testbed/until";
 import { LogBed } from "./support/log-bed.ts";
 import { STORY } from "./support/story.ts";
 
@@ -62,12 +62,10 @@ describe("gatehouse status", () => {
     await mkdir(join(directory, "appendonlydir"), { recursive: true });
     await symlink("/dev/full", join(directory, "appendonlydir/temp-appendonly.aof.incr"));
     await bed.redis.config("SET", "appendonly", "yes");
-    await until("Redis to refuse writes", async () => {
-      const answer = await bed.redis.set("x", "1").catch(String);
-      return answer.includes("MISCONF") || undefined;
-    });
-    expect((read()["redis"] as { warnings: string[] }).warnings.join()).toContain(
-      "append-only file can't be written",
+    await until(async () => (await bed.redis.set("x", "1").catch(String)).includes("MISCONF"));
+    await until(
+      () => (read()["redis"] as { warnings: string[] }).warnings.join(),
+      (warnings) => warnings.includes("append-only file can't be written"),
     );
     await bed.redis.config("SET", "appendonly", "no");
   });
@@ -75,9 +73,7 @@ describe("gatehouse status", () => {
   test("warns of a snapshot that failed", async () => {
     await mkdir(join(bed.server.socketPath, "../dump.rdb"));
     await bed.redis.bgsave();
-    await until("the snapshot to fail", async () =>
-      (await bed.redis.info("persistence")).includes("rdb_last_bgsave_status:err"),
-    );
+    await until(async () => (await bed.redis.info("persistence")).includes("rdb_last_bgsave_status:err"));
     expect((read()["redis"] as { warnings: string[] }).warnings.join()).toContain("the last snapshot failed");
   });
 

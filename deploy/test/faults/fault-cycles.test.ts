@@ -8,7 +8,7 @@ import { startGatehouse, type Gatehouse } from "../support/gatehouse.ts";
 import { exchange, openStream, openStreamingPeer, startRequest } from "../support/https-peer.ts";
 import { MEASURABLE } from "../support/held-size.ts";
 import { tenCycles } from "../support/ten-cycles.ts";
-import { until } from "../support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import { UpstreamProcess } from "../support/upstream-process.ts";
 
 const TIMEOUT_MS = 180_000;

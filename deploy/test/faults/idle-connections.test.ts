@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { startGatehouse, type Gatehouse } from "../support/gatehouse.ts";
 import { exchange } from "../support/https-peer.ts";
 import { processSize } from "../support/process-size.ts";
-import { until } from "../support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 import { startIdleTarget, type IdleTarget } from "../support/idle-target.ts";
 import { UpstreamProcess } from "../support/upstream-process.ts";
 

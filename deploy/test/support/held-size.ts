@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { processSize, type ProcessSize } from "./process-size.ts";
-import { until } from "./until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 export type Pids = () => Readonly<Record<string, number>>;
 export type Sizes = Readonly<Record<string, ProcessSize>>;

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import net from "node:net";
 import { abortTcp } from "../src/abort.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { closeOf } from "./support/raw-target.ts";
 import { openTunnel } from "./support/tunnel.ts";
 
@@ -48,9 +48,7 @@ describe("row 25: an abort is passed on as an abort", () => {
     const peer = closeOf(tunnel.peer);
     tunnel.far.pause();
     tunnel.peer.write(Buffer.alloc(400_000));
-    await eventually(() =>
-      [...tunnel.dispatcher.listeners.connections].every(({ bytesIn }) => bytesIn > 200_000),
-    );
+    await until(() => [...tunnel.dispatcher.listeners.connections].every(({ bytesIn }) => bytesIn > 200_000));
     tunnel.far.destroy();
     await expect(peer).resolves.toMatchObject({ how: "reset", code: "ECONNRESET" });
     await tunnel.stop();
@@ -61,7 +59,7 @@ describe("row 25: an abort is passed on as an abort", () => {
     tunnel.far.destroy();
     await once(tunnel.peer.resume(), "end");
     // A socket that has seen an end is not read any more, so the reset shows on the next write.
-    await eventually(() => {
+    await until(() => {
       if (!tunnel.peer.destroyed) tunnel.peer.write("anybody there?");
       return tunnel.peer.destroyed;
     });
@@ -101,6 +99,6 @@ test("a reset while a FIN is on its way out loses no descriptor", async () => {
   abortTcp(socket);
   await closed;
   peer.destroy();
-  await eventually(() => readdirSync("/proc/self/fd").length <= before - 2);
+  await until(() => readdirSync("/proc/self/fd").length <= before - 2);
   await new Promise((resolve) => server.close(resolve));
 });

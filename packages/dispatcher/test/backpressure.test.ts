@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "@jest/globals";
 import { setTimeout as sleep } from "node:timers/promises";
 import type net from "node:net";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { heldBufferBytes } from "./support/held-memory.ts";
 import { HELLO, openTunnel, type Tunnel } from "./support/tunnel.ts";
 
@@ -39,7 +39,7 @@ test.each(["tcp", "unix"] as const)(
     const written = tunnel.far.bytesWritten;
     let seen = 0;
     tunnel.peer.on("data", (data: Buffer) => (seen += data.length)).resume();
-    await eventually(() => seen === written);
+    await until(() => seen === written);
     for (const { peer, far } of pairs) {
       peer.destroy();
       far.end();
@@ -61,6 +61,6 @@ test.each(["tcp", "unix"] as const)(
     const written = tunnel.peer.bytesWritten;
     let seen = HELLO.length;
     tunnel.far.on("data", (data: Buffer) => (seen += data.length)).resume();
-    await eventually(() => seen === written);
+    await until(() => seen === written);
   },
 );

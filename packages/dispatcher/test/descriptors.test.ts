@@ -2,7 +2,7 @@ import { expect, test } from "@jest/globals";
 import { readdirSync } from "node:fs";
 import type net from "node:net";
 import { TestDispatcher } from "./support/dispatcher.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { hello, serverName } from "./support/hello-bytes.ts";
 import { connectTo, startRawTarget, type TargetKind } from "./support/raw-target.ts";
 import { HELLO } from "./support/tunnel.ts";
@@ -61,7 +61,7 @@ test.each(["tcp", "unix"] as const)(
       }
     }
     await dispatcher.idle();
-    await eventually(() => descriptors() <= before);
+    await until(() => descriptors() <= before);
     expect({
       leases: dispatcher.buffers.leases,
       counted: dispatcher.limits.total,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { closeOf, connectTo, readBytes } from "./support/raw-target.ts";
 import { HELLO, openTunnel } from "./support/tunnel.ts";
 
@@ -48,7 +48,7 @@ describe.each(["tcp", "unix"] as const)("row 24, %s target", (kind) => {
     tunnel.far.write("x");
     tunnel.peer.end();
     await expect(end).resolves.toMatchObject({ how: "reset", code: "ECONNRESET" });
-    await eventually(() => tunnel.far.destroyed || tunnel.far.readableEnded);
+    await until(() => tunnel.far.destroyed || tunnel.far.readableEnded);
     await expect(tunnel.dispatcher.records.one()).resolves.toMatchObject({
       ended_by: "dispatcher",
       reason: "half_close_timeout",

@@ -3,7 +3,7 @@ import { newConnectionId } from "@gatehouse/shared/record-id";
 import { writeProxyHeader, readProxyHeader, type ProxyHeader } from "@gatehouse/shared/proxy-header";
 import { setImmediate as turn } from "node:timers/promises";
 import { TestDispatcher } from "./support/dispatcher.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { closeOf, connectTo, readBytes, startRawTarget, type RawTarget } from "./support/raw-target.ts";
 import { HELLO } from "./support/tunnel.ts";
 
@@ -112,7 +112,7 @@ describe("row 16: a listed sender", () => {
   test("that only checks our health (header, no byte, close) makes no record above debug", async () => {
     const peer = await connectTo(dispatcher.port);
     peer.end(Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex"));
-    await eventually(() => dispatcher.metric("connections.silent") === 1);
+    await until(() => dispatcher.metric("connections.silent") === 1);
     await expect(dispatcher.records.one()).resolves.toMatchObject({ level: "debug" });
     peer.destroy();
   });

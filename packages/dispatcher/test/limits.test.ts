@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { addressGroup } from "@gatehouse/shared/address-group";
 import { connectionsAllowedByDescriptors } from "@gatehouse/shared/descriptors";
 import { ConnectionLimits } from "../src/limits.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { closeOf, connectTo, readBytes } from "./support/raw-target.ts";
 import { HELLO, openTunnel } from "./support/tunnel.ts";
 
@@ -26,7 +26,7 @@ describe("row 23", () => {
         ip: "127.0.0.1",
       });
       tunnel.peer.resetAndDestroy();
-      await eventually(() => tunnel.dispatcher.listeners.connections.size === 2);
+      await until(() => tunnel.dispatcher.listeners.connections.size === 2);
       await tunnel.another();
       expect(tunnel.dispatcher.limits.total).toBe(3);
       await tunnel.stop();
@@ -40,8 +40,8 @@ describe("row 23", () => {
     const shed = Array.from({ length: 200 }, () =>
       connect(dispatcher.port, "127.0.0.1").on("error", () => undefined),
     );
-    await eventually(() => dispatcher.metric("connections", ["refused", "too_many_connections"]) === 200);
-    await eventually(() => dispatcher.records.all.length > 0);
+    await until(() => dispatcher.metric("connections", ["refused", "too_many_connections"]) === 200);
+    await until(() => dispatcher.records.all.length > 0);
     expect(dispatcher.records.all.length).toBeLessThanOrEqual(2);
     for (const socket of shed) socket.destroy();
     await tunnel.stop();
@@ -55,9 +55,9 @@ describe("row 23", () => {
     async (_title, limits) => {
       const tunnel = await openTunnel("unix", limits);
       const first = closeOf(await connectTo(tunnel.dispatcher.port));
-      await eventually(() => tunnel.dispatcher.limits.total === 2);
+      await until(() => tunnel.dispatcher.limits.total === 2);
       const second = closeOf(await connectTo(tunnel.dispatcher.port));
-      await eventually(() => tunnel.dispatcher.limits.total === 3);
+      await until(() => tunnel.dispatcher.limits.total === 3);
       await tunnel.another();
       await expect(first).resolves.toMatchObject({ how: "reset" });
       await tunnel.another();
@@ -80,7 +80,7 @@ describe("row 23", () => {
     const slow = await connectTo(tunnel.dispatcher.port);
     const closed = closeOf(slow);
     slow.write(HELLO.subarray(0, 20));
-    await eventually(() => tunnel.dispatcher.limits.total === 2);
+    await until(() => tunnel.dispatcher.limits.total === 2);
     // A round trip of another connection: by then the half is read.
     tunnel.peer.write("x");
     await readBytes(tunnel.far, 1);
@@ -97,8 +97,8 @@ describe("row 23", () => {
     const { dispatcher } = tunnel;
     for (let count = 0; count < 3; count += 1) (await connectTo(dispatcher.port)).destroy();
     await expect(closeOf(connect(dispatcher.port, "127.0.0.1"))).resolves.toMatchObject({ how: "reset" });
-    await eventually(() => dispatcher.metric("connections", ["refused", "connection_rate"]) > 0);
-    await eventually(() => dispatcher.records.all.some(({ reason }) => reason === "connection_rate"));
+    await until(() => dispatcher.metric("connections", ["refused", "connection_rate"]) > 0);
+    await until(() => dispatcher.records.all.some(({ reason }) => reason === "connection_rate"));
     const other = connect({ port: dispatcher.port, host: "127.0.0.1", localAddress: "127.0.0.2" });
     other.write(HELLO);
     await tunnel.target.socket(1);

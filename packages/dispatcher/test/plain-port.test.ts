@@ -7,7 +7,7 @@ import { connect } from "node:net";
 import { PlainPort } from "../src/plain-port.ts";
 import type { RouteAnswer } from "../src/route-table.ts";
 import { RecordList } from "./support/dispatcher.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const TOKEN = "t".repeat(43);
 const KEY_AUTHORIZATION = `${TOKEN}.${"k".repeat(43)}`;
@@ -84,7 +84,7 @@ async function pending(type = "http-01"): Promise<void> {
 describe("HTTP-01 (RFC 8555 section 8.3)", () => {
   test("a pending challenge is answered for its name and token, whether the name is routed or not", async () => {
     await pending();
-    await eventually(async () => status(await get(CHALLENGE)) === 200); // the connection to Redis is just being opened
+    await until(async () => status(await get(CHALLENGE)) === 200); // the connection to Redis is just being opened
     const answer = await get(CHALLENGE, "A.Example.:80");
     expect(answer).toMatch(/content-type: application\/octet-stream/i);
     expect(answer.split("\r\n\r\n")[1]).toBe(KEY_AUTHORIZATION);
@@ -175,7 +175,7 @@ describe("bounds", () => {
     expect(status(answer.toString())).toBe(308);
     other.destroy();
     for (const socket of idle) socket.destroy();
-    await eventually(async () => status(await get("/").catch(() => "")) === 308);
+    await until(async () => status(await get("/").catch(() => "")) === 308);
   });
 
   test("a body is not waited for", async () => {
@@ -212,5 +212,5 @@ test("without Redis a challenge is not denied", async () => {
   await redis.kill();
   expect(status(await get(CHALLENGE))).toBe(503);
   await redis.restart();
-  await eventually(async () => (await operator.ping().catch(() => "")) === "PONG");
+  await until(async () => (await operator.ping().catch(() => "")) === "PONG");
 });

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { ask, askNow, RoutesUnderTest } from "./support/routes-under-test.ts";
 
 /** Keeps every write on disk, so that the server comes back with its data. */
@@ -15,7 +15,7 @@ afterEach(async () => {
 
 async function snapshotHolds(text: string): Promise<void> {
   const path = join(routes.stateDir, "routes.json");
-  await eventually(async () => (await readFile(path, "utf8").catch(() => "")).includes(text));
+  await until(async () => (await readFile(path, "utf8").catch(() => "")).includes(text));
 }
 
 describe("while Redis is away", () => {
@@ -34,7 +34,7 @@ describe("while Redis is away", () => {
     await snapshotHolds('"complete":true');
 
     await routes.server.kill();
-    await eventually(() => !table.isFresh);
+    await until(() => !table.isFresh);
     expect(askNow(table, "a.example")).toBe("127.0.0.1:1");
     expect(askNow(table, "gone.example")).toBe("127.0.0.1:2"); // listed, though nobody had asked for it
     expect(askNow(table, "never-seen.wild.example")).toBe("127.0.0.1:3");
@@ -44,9 +44,9 @@ describe("while Redis is away", () => {
     await routes.operatorReady();
     await routes.operator.del("route:gone.example");
     await routes.operator.set("route:a.example", "4");
-    await eventually(() => table.isFresh);
-    await eventually(async () => (await ask(table, "a.example")) === "127.0.0.1:4");
-    await eventually(async () => (await ask(table, "gone.example")) === "none");
+    await until(() => table.isFresh);
+    await until(async () => (await ask(table, "a.example")) === "127.0.0.1:4");
+    await until(async () => (await ask(table, "gone.example")) === "none");
     expect(await ask(table, "nobody.example")).toBe("none");
     expect(routes.told).toEqual(["lost", "regained"]);
   });
@@ -60,7 +60,7 @@ describe("while Redis is away", () => {
     });
     expect(await ask(table, "a.example")).toBe("127.0.0.1:1");
     await routes.server.kill();
-    await eventually(() => !table.isFresh);
+    await until(() => !table.isFresh);
     expect(await ask(table, "a.example")).toBe("127.0.0.1:1");
     await routes.server.restart();
     expect(await regained.promise).toBe("none"); // the first answer after the loss is a new one
@@ -79,13 +79,13 @@ describe("while Redis is away", () => {
     expect(askNow(table, "a.example")).toBe("127.0.0.1:1");
     expect(await answer).toBe("unknown");
     expect(performance.now() - asked).toBeLessThan(4_000);
-    await eventually(() => !table.isFresh);
+    await until(() => !table.isFresh);
     expect(askNow(table, "a.example")).toBe("127.0.0.1:1");
     await routes.server.kill("SIGCONT");
-    await eventually(() => table.isFresh);
+    await until(() => table.isFresh);
     await routes.operatorReady();
     await routes.operator.set("route:new.example", "2");
-    await eventually(async () => (await ask(table, "new.example")) === "127.0.0.1:2");
+    await until(async () => (await ask(table, "new.example")) === "127.0.0.1:2");
   });
 
   test("a write made while either connection was cut is seen afterwards", async () => {
@@ -102,9 +102,9 @@ describe("while Redis is away", () => {
         .call("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
         .set("route:a.example", String(port))
         .exec();
-      await eventually(async () => (await ask(table, "a.example")) === `127.0.0.1:${port}`);
+      await until(async () => (await ask(table, "a.example")) === `127.0.0.1:${port}`);
     }
-    await eventually(() => table.isFresh);
+    await until(() => table.isFresh);
   });
 
   test("a wildcard does not answer for a name that may have a route beyond the bound", async () => {
@@ -113,13 +113,11 @@ describe("while Redis is away", () => {
     await routes.operator.mset([...pairs, "route:*.example", "2"]);
     const table = await routes.started({ maxKeys: 10 });
     const path = join(routes.stateDir, "routes.json");
-    await eventually(
-      async () => (await readFile(path, "utf8").catch(() => "")).split(".example").length > 10,
-    );
+    await until(async () => (await readFile(path, "utf8").catch(() => "")).split(".example").length > 10);
     expect(await ask(table, "nobody.example")).toBe("127.0.0.1:2");
     expect(await ask(table, "h7.example")).toBe("127.0.0.1:1");
     await routes.server.kill();
-    await eventually(() => !table.isFresh);
+    await until(() => !table.isFresh);
     expect(askNow(table, "h7.example")).toBe("127.0.0.1:1");
     expect(askNow(table, "nobody.example")).toBe("127.0.0.1:2"); // it is known to have no route of its own
     expect(askNow(table, "other.example")).toBe("unknown");
@@ -146,11 +144,11 @@ describe("a start without Redis", () => {
     expect(askNow(table, "nobody.test")).toBe("unknown");
 
     await routes.server.restart();
-    await eventually(() => table.isFresh);
+    await until(() => table.isFresh);
     expect(await ask(table, "nobody.test")).toBe("none");
     await routes.operatorReady();
     await routes.operator.set("route:a.example", "3");
-    await eventually(async () => (await ask(table, "a.example")) === "127.0.0.1:3");
+    await until(async () => (await ask(table, "a.example")) === "127.0.0.1:3");
   });
 
   test("waits a little for Redis when there is nothing to serve from", async () => {
@@ -159,7 +157,7 @@ describe("a start without Redis", () => {
     await routes.server.kill();
     const table = routes.table();
     const starting = table.start();
-    await eventually(() => routes.told.includes("lost"));
+    await until(() => routes.told.includes("lost"));
     await routes.server.restart();
     await starting;
     expect(table.isFresh).toBe(true);
@@ -202,5 +200,5 @@ test("the snapshot follows changes of routes that nobody asks for", async () => 
   await snapshotHolds('"new.example":"3"');
   await routes.operator.del("route:a.example");
   const path = join(routes.stateDir, "routes.json");
-  await eventually(async () => !(await readFile(path, "utf8")).includes("a.example"));
+  await until(async () => !(await readFile(path, "utf8")).includes("a.example"));
 });

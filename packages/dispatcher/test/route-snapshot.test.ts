@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { parseSnapshot, SnapshotKeeper, type SnapshotKeeperOptions } from "../src/route-snapshot.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 
 let directory: string;
 let path: string;
@@ -72,7 +72,7 @@ describe("a snapshot", () => {
       },
     });
     for (let change = 0; change < 100; change += 1) some.changed();
-    await eventually(async () => (await some.load()) !== undefined);
+    await until(async () => (await some.load()) !== undefined);
     expect(renderings).toBe(1);
     routes.set("a.example", "2");
     some.changed();

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { isRouteName } from "../src/route-memory.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { HoldingProxy } from "./support/holding-proxy.ts";
 import { ask, askNow, RoutesUnderTest } from "./support/routes-under-test.ts";
 
@@ -20,7 +20,7 @@ async function untilAnswer(
   expected: { name: string; word: string },
 ): Promise<number> {
   const start = performance.now();
-  await eventually(async () => (await ask(table, expected.name)) === expected.word);
+  await until(async () => (await ask(table, expected.name)) === expected.word);
   return performance.now() - start;
 }
 
@@ -53,11 +53,11 @@ describe("a change in Redis", () => {
     await routes.operator.set("route:a.example", "1");
     const table = await routes.started();
     expect(await ask(table, "nobody.example")).toBe("none"); // from here on the wildcard and the default are known too
-    await eventually(() => askNow(table, "a.example") === "127.0.0.1:1");
+    await until(() => askNow(table, "a.example") === "127.0.0.1:1");
     const reads = await routes.calls("mget");
     await routes.operator.set("route:a.example", "2");
-    await eventually(async () => (await routes.calls("mget")) > reads);
-    await eventually(() => askNow(table, "a.example") === "127.0.0.1:2");
+    await until(async () => (await routes.calls("mget")) > reads);
+    await until(() => askNow(table, "a.example") === "127.0.0.1:2");
     expect(await routes.calls("mget")).toBe(reads + 1);
   });
 
@@ -74,10 +74,10 @@ describe("a change in Redis", () => {
   test("is trusted no more from the moment it is told, however long the new value takes", async () => {
     await routes.operator.set("route:a.example", "1");
     const table = await routes.started();
-    await eventually(() => askNow(table, "a.example") === "127.0.0.1:1");
+    await until(() => askNow(table, "a.example") === "127.0.0.1:1");
     // The server goes on telling what was written while it serves no command.
     await routes.operator.multi().set("route:a.example", "2").call("CLIENT", "PAUSE", "500", "ALL").exec();
-    await eventually(() => askNow(table, "a.example") === "later");
+    await until(() => askNow(table, "a.example") === "later");
     expect(await ask(table, "a.example")).toBe("127.0.0.1:2");
   });
 
@@ -87,9 +87,9 @@ describe("a change in Redis", () => {
     expect(await ask(table, "b.example")).toBe("none");
     proxy.hold("mget");
     const overtaken = ask(table, "a.example.test");
-    await eventually(() => proxy.held !== "");
+    await until(() => proxy.held !== "");
     await routes.operator.set("route:a.example.test", "2");
-    await eventually(() => proxy.passed("route:a.example.test") === 1);
+    await until(() => proxy.passed("route:a.example.test") === 1);
     await routes.operator.ping(); // by then the table has read what it was told
     proxy.release();
     expect(await overtaken).toBe("none"); // true when it was asked, and not kept
@@ -147,7 +147,7 @@ describe("which route answers", () => {
   test("the answer names the route that it came from", async () => {
     await routes.operator.set("route:*.example.com", "10.0.0.7:443;proxy=off");
     const table = await routes.started();
-    await eventually(() => askNow(table, "a.example.com") !== "none");
+    await until(() => askNow(table, "a.example.com") !== "none");
     expect(await ask(table, "a.example.com")).toBe("10.0.0.7:443");
     expect(await table.find(undefined)).toEqual({ kind: "none" });
   });
@@ -156,11 +156,11 @@ describe("which route answers", () => {
     await routes.operator.mset("route:a.example.com", "99999", "route:*.example.com", "1");
     const table = await routes.started();
     for (let time = 0; time < 3; time += 1) expect(await ask(table, "a.example.com")).toBe("bad");
-    await eventually(() => routes.told.length === 1);
+    await until(() => routes.told.length === 1);
     expect(routes.told[0]).toMatch(/^bad a\.example\.com: .*port must be between 1 and 65535/);
     await routes.operator.set("route:a.example.com", "99999");
     await routes.operator.set("route:a.example.com", "nonsense;proxy=v9");
-    await eventually(() => routes.told.length === 2);
+    await until(() => routes.told.length === 2);
     expect(await ask(table, "a.example.com")).toBe("bad");
     await routes.operator.set("route:a.example.com", "2");
     await untilAnswer(table, { name: "a.example.com", word: "127.0.0.1:2" });

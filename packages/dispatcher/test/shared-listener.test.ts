@@ -3,7 +3,7 @@ import { startPrivateRedis } from "@gatehouse/testbed/private-redis";
 import { once } from "node:events";
 import net from "node:net";
 import { closeOf, connectTo, readBytes, startRawTarget } from "./support/raw-target.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { DispatcherProcess } from "./support/process.ts";
 import { HELLO } from "./support/tunnel.ts";
 import { Redis } from "ioredis";
@@ -38,7 +38,7 @@ test("row 28: two dispatchers share one inherited listener; one drains, no conne
   expect(counts[0] + counts[1]).toBe(40);
 
   a.child.kill("SIGTERM");
-  await eventually(() => a.output.includes("no new connections"));
+  await until(() => a.output.includes("no new connections"));
   const later = await Promise.all(Array.from({ length: 20 }, open));
   expect(await b.metric("connections_accepted_total")).toBe(counts[1] + 20);
   // Those that the draining one still holds go on.

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TestDispatcher } from "./support/dispatcher.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { closeOf, connectTo, readBytes, startRawTarget } from "./support/raw-target.ts";
 import { HELLO, openTunnel } from "./support/tunnel.ts";
 
@@ -72,7 +72,7 @@ test("row 20: 2,000 peers that sit on half a hello do not hurt a good one", asyn
     socket.write(HELLO.subarray(0, 50));
     return socket;
   });
-  await eventually(() => dispatcher.listeners.connections.size === slow.length);
+  await until(() => dispatcher.listeners.connections.size === slow.length);
   const times: number[] = [];
   for (let i = 0; i < 20; i++) {
     const startedAt = performance.now();
@@ -98,7 +98,7 @@ test("row 40: peers that leave without a byte are counted, and recorded at debug
   await once(polite.resume(), "close");
   const rude = await connectTo(dispatcher.port);
   rude.resetAndDestroy();
-  await eventually(() => dispatcher.metric("connections.silent") === 2);
+  await until(() => dispatcher.metric("connections.silent") === 2);
   expect(dispatcher.records.all).toEqual([]);
   const halfWay = await connectTo(dispatcher.port);
   halfWay.end(HELLO.subarray(0, 20));

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { isConnectionId } from "@gatehouse/shared/record-id";
 import { networkInterfaces } from "node:os";
 import { TestDispatcher } from "./support/dispatcher.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { greet, openTlsTargets, type TlsTarget, type TlsTargets } from "./support/tls-target.ts";
 
 let targets: TlsTargets;
@@ -57,7 +57,7 @@ test("PROXY v2 tells the peer's address, the server name and the connection id o
   expect(isConnectionId(header?.uniqueId ?? "")).toBe(true);
   socket.destroy();
   const recordOf = () => dispatcher.records.all.find(({ conn }) => conn === header?.uniqueId);
-  await eventually(() => recordOf() !== undefined);
+  await until(() => recordOf() !== undefined);
   expect(recordOf()).toMatchObject({
     event: "connection_ended",
     level: "info",
@@ -123,7 +123,7 @@ test("row 39: bytes, hello sizes and outcomes are counted", async () => {
   });
   const before = figures();
   socket.end();
-  await eventually(() => figures().closed > before.closed);
+  await until(() => figures().closed > before.closed);
   expect(figures().in).toBeGreaterThan(before.in + 500);
   expect(figures().out).toBeGreaterThan(before.out + 500);
   const hellos = dispatcher.metric("hello.size");

@@ -7,7 +7,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TestDispatcher, type FixedRoutes } from "./support/dispatcher.ts";
-import { eventually } from "./support/eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 import { closeOf, connectTo, readBytes, startRawTarget } from "./support/raw-target.ts";
 import { HELLO } from "./support/tunnel.ts";
 
@@ -50,7 +50,7 @@ async function startBlackHole(): Promise<number> {
     unanswered++;
     filler.once("connect", () => unanswered--);
   }
-  await eventually(() => unanswered < 4 && unanswered > 0);
+  await until(() => unanswered < 4 && unanswered > 0);
   return port;
 }
 
@@ -82,7 +82,7 @@ describe("row 30", () => {
     const dispatcher = await start({ "a.example": `unix:${path};proxy=off` }, { dialTimeoutMs: 10_000 });
     const peer = await connectTo(dispatcher.port);
     peer.write(HELLO);
-    await eventually(() => dispatcher.pool.failures.length >= 2);
+    await until(() => dispatcher.pool.failures.length >= 2);
     const server = net.createServer().listen(path);
     const [far] = (await once(server, "connection")) as [net.Socket];
     expect((await readBytes(far, HELLO.length)).equals(HELLO)).toBe(true);
@@ -140,7 +140,7 @@ describe("row 30", () => {
     const dispatcher = await start({ "a.example": String(await freePort()) }, { dialTimeoutMs: 60_000 });
     const peer = await connectTo(dispatcher.port);
     peer.write(HELLO);
-    await eventually(() => dispatcher.pool.failures.length >= 1);
+    await until(() => dispatcher.pool.failures.length >= 1);
     peer.resetAndDestroy();
     await dispatcher.idle();
     await expect(dispatcher.records.one()).resolves.toMatchObject({
@@ -155,7 +155,7 @@ describe("row 30", () => {
     const dispatcher = await start({ "a.example": String(await freePort()) }, { dialTimeoutMs: 60_000 });
     const peer = await connectTo(dispatcher.port);
     peer.write(HELLO);
-    await eventually(() => dispatcher.pool.failures.length >= 1);
+    await until(() => dispatcher.pool.failures.length >= 1);
     peer.destroy();
     await dispatcher.idle();
     await expect(dispatcher.records.one()).resolves.toMatchObject({

@@ -5,7 +5,8 @@ import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import { findPebble } from "@gatehouse/testbed/pebble-program";
-import { HOSTNAME, eventually, type Front } from "./support/front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
+import { HOSTNAME, type Front } from "./support/front-bed.ts";
 import { keysOf, openAcmeBed, servedSerial, storedCertificate, type AcmeBed } from "./support/acme-bed.ts";
 import { ManualClock } from "./support/manual-clock.ts";
 
@@ -76,16 +77,16 @@ suite(title, () => {
   test("the first certificate comes by acme-tls/1 and is served at once; nothing is left but sealed keys", async () => {
     const front = await start();
     await front.record(({ event }) => event === "certificate_issued");
-    await eventually(async () => (await storedCertificate(acme.bed))["source"] === "acme");
+    await until(async () => (await storedCertificate(acme.bed))["source"] === "acme");
     const stored = await storedCertificate(acme.bed);
     const leaf = new X509Certificate(stored["fullchain_pem"] ?? "");
-    await eventually(async () => (await servedSerial(front)) === leaf.serialNumber);
+    await until(async () => (await servedSerial(front)) === leaf.serialNumber);
     const ca = await acme.pebble.rootPem();
     const socket = await front.connect({ ca });
     expect(socket.authorized).toBe(true);
     socket.destroy();
     expect(front.records.some(({ event }) => event === "challenge_answered")).toBe(true);
-    await eventually(async () => (await keysOf(acme.bed, "acme:")).length === 1);
+    await until(async () => (await keysOf(acme.bed, "acme:")).length === 1);
     const [account = ""] = await keysOf(acme.bed, "acme:");
     expect(account).toMatch(/^acme:account:a\.example:/);
     const everything = `${await acme.bed.store.get(account)}${JSON.stringify(stored)}${JSON.stringify(front.records)}`;
@@ -123,30 +124,30 @@ suite(title, () => {
     let text = "";
     socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
     socket.write(`GET /stream HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`);
-    await eventually(() => text.includes("data: 1"));
+    await until(() => text.includes("data: 1"));
     const dueAt = Date.parse((await renewal(front)).next_at);
     clock.moveTo(dueAt - 1000);
-    await eventually(() => clock.nextAt === dueAt);
+    await until(() => clock.nextAt === dueAt);
     expect(messages(front, "certificate_requested")).toHaveLength(1);
     clock.moveTo(dueAt);
-    await eventually(async () => (await servedSerial(front)) !== first);
+    await until(async () => (await servedSerial(front)) !== first);
     acme.bed.upstream.server.emit("go-on");
-    await eventually(() => text.includes("data: 2"));
+    await until(() => text.includes("data: 2"));
     socket.destroy();
     expect(messages(front, "certificate_issued")).toHaveLength(2);
   });
 
   test("two instances of a hostname order once, either answers, and both serve it", async () => {
     const [one, two] = await Promise.all([start(), start()]);
-    await eventually(() => [one, two].every((front) => messages(front, "certificate_loaded").length > 0));
+    await until(() => [one, two].every((front) => messages(front, "certificate_loaded").length > 0));
     clock.moveBy(60_000);
-    await eventually(async () => (await renewal(one)).state === "waiting");
+    await until(async () => (await renewal(one)).state === "waiting");
     expect([
       ...messages(one, "certificate_requested"),
       ...messages(two, "certificate_requested"),
     ]).toHaveLength(1);
     const serial = await servedSerial(one);
-    await eventually(async () => (await servedSerial(two)) === serial);
+    await until(async () => (await servedSerial(two)) === serial);
   });
 
   test("an instance that did not order answers for the one that did", async () => {
@@ -168,26 +169,26 @@ suite(title, () => {
     const wait = Date.parse(failing.next_at) - clock.now();
     expect(wait).toBeGreaterThanOrEqual(60_000);
     expect(wait).toBeLessThanOrEqual(66_000);
-    await eventually(async () => (await keysOf(acme.bed, "acme:lock")).length === 0);
+    await until(async () => (await keysOf(acme.bed, "acme:lock")).length === 0);
     await stopAll();
     const again = await start();
-    await eventually(async () => (await renewal(again)).state === "failing");
+    await until(async () => (await renewal(again)).state === "failing");
     expect(messages(again, "certificate_requested")).toEqual([]);
     clock.moveBy(wait);
     await again.record(({ event }) => event === "certificate_issued");
     // What failed within the hour goes on counting towards the five of an hour.
-    await eventually(async () => (await attempts())["failures"] === 0);
+    await until(async () => (await attempts())["failures"] === 0);
     expect(await attempts()).toMatchObject({ began_at: [expect.any(Number)], not_before: 0, problem: "" });
     expect(await renewal(again)).toMatchObject({ state: "waiting" });
   });
 
   test("an operator's request renews at once, once, and by one of two instances", async () => {
     const [one, two] = await Promise.all([start(), start()]);
-    await eventually(() => [one, two].every((front) => messages(front, "certificate_loaded").length > 0));
+    await until(() => [one, two].every((front) => messages(front, "certificate_loaded").length > 0));
     const first = await servedSerial(one);
     await ask();
-    await eventually(async () => (await servedSerial(one)) !== first);
-    await eventually(async () => (await servedSerial(two)) === (await servedSerial(one)));
+    await until(async () => (await servedSerial(one)) !== first);
+    await until(async () => (await servedSerial(two)) === (await servedSerial(one)));
     clock.moveBy(60_000);
     const requested = [one, two].flatMap((front) => messages(front, "certificate_requested"));
     expect(requested.filter((message) => message.endsWith("as an operator asks"))).toHaveLength(1);
@@ -204,12 +205,12 @@ suite(title, () => {
       for (let failures = 2; failures <= 5; failures++) {
         clock.moveBy(1000);
         await ask();
-        await eventually(() => messages(front, "certificate_failed").length === failures);
+        await until(() => messages(front, "certificate_failed").length === failures);
       }
       acme.reached.push(front);
       const [oldest = 0] = (await attempts())["began_at"] as number[];
       await ask();
-      const { next_at: next } = await eventually(async () => {
+      const { next_at: next } = await until(async () => {
         const now = await renewal(front);
         return now.state === "failing" && Date.parse(now.next_at) === oldest + 3_600_001 && now;
       });
@@ -225,7 +226,7 @@ suite(title, () => {
   test("a request that is no document asks for nothing", async () => {
     const front = await start();
     await front.record(({ event }) => event === "certificate_issued");
-    await eventually(async () => (await renewal(front)).state === "waiting");
+    await until(async () => (await renewal(front)).state === "waiting");
     await ask("now");
     clock.moveBy(60_000);
     expect(await renewal(front)).toMatchObject({ state: "waiting" });
@@ -244,7 +245,7 @@ suite(title, () => {
     const value = { fullchain_pem: certPem, private_key: sealed, source: "import" };
     await acme.bed.store.set(key, JSON.stringify(value));
     const { validFrom, validTo } = new X509Certificate(certPem);
-    const { next_at: next } = await eventually(async () => {
+    const { next_at: next } = await until(async () => {
       const now = await renewal(front);
       return now.state === "waiting" && now;
     });
@@ -269,10 +270,10 @@ suite(title, () => {
       ({ event, message }) => event === "certificate_failed" && /account/i.test(message ?? ""),
     );
     clock.moveBy(70_000);
-    await eventually(() => messages(front, "certificate_issued").length === 2);
+    await until(() => messages(front, "certificate_issued").length === 2);
     const answered = messages(front, "challenge_answered").length;
     await acme.bed.store.del(`cert:${HOSTNAME}`);
-    await eventually(() => messages(front, "certificate_issued").length === 3);
+    await until(() => messages(front, "certificate_issued").length === 3);
     expect(messages(front, "challenge_answered")).toHaveLength(answered);
     await acme.pebble.restart();
   });
@@ -322,11 +323,11 @@ suite(title, () => {
     await front.record(({ event }) => event === "store_lost");
     acme.releaseChecks();
     await acme.bed.redis.restart(); // empty: the lock is gone too
-    await eventually(() => acme.bed.store.ping().catch(() => undefined));
+    await until(() => acme.bed.store.ping().catch(() => undefined));
     // Another config than before: should the instance come back later than it is written, it would notice no change.
     await acme.bed.configure({ certificate: "acme", allowed_origins: ["https://other.example"] });
-    await eventually(() => messages(front, "config_changed").length > 1);
-    await eventually(async () => (await renewal(front)).state !== "issuing");
+    await until(() => messages(front, "config_changed").length > 1);
+    await until(async () => (await renewal(front)).state !== "issuing");
     clock.moveBy(70_000);
     await front.record(({ event }) => event === "certificate_issued");
     expect((await front.get("/", { rejectUnauthorized: false })).status).toBe(200);
@@ -335,7 +336,7 @@ suite(title, () => {
   test("a stored certificate that can't be opened is not replaced", async () => {
     await acme.bed.store.set(`cert:${HOSTNAME}`, JSON.stringify({ fullchain_pem: "x", private_key: "y" }));
     const front = await start();
-    await eventually(async () => (await renewal(front)).state === "failing");
+    await until(async () => (await renewal(front)).state === "failing");
     clock.moveBy(86_400_000);
     expect((await renewal(front)).problem).toMatch(/is not replaced/);
     expect(messages(front, "certificate_requested")).toEqual([]);

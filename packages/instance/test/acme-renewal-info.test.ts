@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { findPebble } from "@gatehouse/testbed/pebble-program";
 import type { Pebble } from "@gatehouse/testbed/pebble";
-import { eventually } from "./support/front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
 import { openAcmeBed, servedSerial, storedCertificate, type AcmeBed } from "./support/acme-bed.ts";
 import { ManualClock } from "./support/manual-clock.ts";
 import { renewalIdentifier } from "../src/acme/renewal-info.ts";
@@ -109,9 +109,9 @@ suite(title, () => {
     const front = await acme.start({ GATEHOUSE_ACME_DIRECTORY_URL: directoryUrl }, clock);
     await front.record(({ event }) => event === "certificate_loaded");
     const id = renewalIdentifier((await storedCertificate(acme.bed))["fullchain_pem"] ?? "") ?? "";
-    await eventually(() => directory.asked.includes(id));
+    await until(() => directory.asked.includes(id));
     // Asked again when Retry-After says, which comes before the window.
-    await eventually(() => clock.nextAt <= clock.now() + 3_600_000);
+    await until(() => clock.nextAt <= clock.now() + 3_600_000);
     const { report } = await front.health();
     const { next_at: next } = (report["certificate"] as { renewal: { next_at: string } }).renewal;
     expect(Date.parse(next)).toBeGreaterThanOrEqual(start);
@@ -122,11 +122,11 @@ suite(title, () => {
     const first = await servedSerial(front);
     clock.moveBy(3_600_000);
     // No sooner than a day after it was issued: an authority that errs must not make us order without end.
-    await eventually(() => directory.asked.length === 2);
-    await eventually(() => clock.nextAt !== Infinity);
+    await until(() => directory.asked.length === 2);
+    await until(() => clock.nextAt !== Infinity);
     expect(directory.orders).toHaveLength(1);
     clock.moveBy(DAY);
-    await eventually(async () => (await servedSerial(front)) !== first);
+    await until(async () => (await servedSerial(front)) !== first);
     expect(directory.orders).toHaveLength(2);
     expect(directory.orders[1]).toMatchObject({ replaces: id });
   });

@@ -7,24 +7,11 @@ import { parseHostConfig, type HostConfig } from "@gatehouse/shared/host-config"
 import { parseHostname } from "@gatehouse/shared/hostname";
 import type { LogRecord } from "@gatehouse/shared/log-record";
 import { newConnectionId, newRequestId } from "@gatehouse/shared/record-id";
+import { until } from "@gatehouse/testbed/until";
 import { Forwarder } from "../src/forward.ts";
 import type { ForwardLimits } from "../src/forward-limits.ts";
 import type { ForwardContext } from "../src/identity-headers.ts";
 import { isWebSocketUpgrade } from "../src/websocket.ts";
-
-/** Peers are far slower to give up than anything here takes, and far quicker than a test's time limit. */
-const DEADLINE_MS = 10_000;
-
-/** Polls until the condition holds; fails with what was waited for. */
-export async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + DEADLINE_MS;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`waited in vain for: ${what}`);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 2);
-    });
-  }
-}
 
 export function hostConfig(targetUrl: string, fields: Record<string, unknown> = {}): HostConfig {
   const parsed = parseHostConfig(JSON.stringify({ target_url: targetUrl, ...fields }));
@@ -106,7 +93,7 @@ export async function startFront(targetUrl: string, options: FrontOptions = {}):
   const ended = async (count = 1): Promise<LogRecord> => {
     const find = (): LogRecord | undefined =>
       records.filter(({ event }) => event === "request_ended").at(count - 1);
-    await until(`record ${count}`, () => find() !== undefined);
+    await until(() => find() !== undefined);
     return find() ?? ({} as LogRecord);
   };
   return {
@@ -202,13 +189,14 @@ export class RawPeer {
   }
 
   async sees(part: string): Promise<void> {
-    await until(`${JSON.stringify(part)} in ${JSON.stringify(this.text.slice(-300))}`, () =>
-      this.text.includes(part),
+    await until(
+      () => this.text,
+      (text) => text.includes(part),
     );
   }
 
   async closed(): Promise<void> {
-    await until("the connection's end", () => this.isClosed);
+    await until(() => this.isClosed);
   }
 }
 
@@ -273,7 +261,7 @@ export class H2Peer {
   async ask(headers: http2.OutgoingHttpHeaders, body?: string | Buffer): Promise<H2Answer> {
     const { stream, answer } = this.open(headers, body === undefined);
     if (body !== undefined) stream.end(body);
-    await until("the stream's end", () => answer.isClosed);
+    await until(() => answer.isClosed);
     return answer;
   }
 

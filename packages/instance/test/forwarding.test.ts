@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { createCertificateAuthority } from "@gatehouse/testbed/certificate-authority";
+import { until } from "@gatehouse/testbed/until";
 import {
   ask,
   H2Peer,
@@ -16,7 +17,6 @@ import {
   startFront,
   startRawUpstream,
   startUpstream,
-  until,
   type Front,
   type FrontOptions,
 } from "./forward-harness.ts";
@@ -146,7 +146,7 @@ describe("a response passes unchanged", () => {
       front,
       "GET / HTTP/1.1\r\nHost: app.example\r\n\r\nGET /2 HTTP/1.1\r\nHost: app.example\r\n\r\n",
     );
-    await until("two answers", () => peer.text.split("204 No Content").length === 3);
+    await until(() => peer.text.split("204 No Content").length === 3);
     expect(peer.text).not.toMatch(/content-length|transfer-encoding/i);
     expect((await h2(front).ask({ ":path": "/" })).status).toBe(204);
   });
@@ -380,7 +380,7 @@ describe("upstreams", () => {
     expect(ports.size).toBe(1);
     const peer = h2(front);
     const streams = Array.from({ length: 50 }, () => peer.open({ ":path": "/stream" }));
-    await until("50 streams", () => streams.every(({ answer }) => answer.status === 200));
+    await until(() => streams.every(({ answer }) => answer.status === 200));
     expect((await peer.ask({ ":path": "/" })).body).toBe("ok");
   });
 
@@ -391,13 +391,13 @@ describe("upstreams", () => {
     );
     const peer = h2(front);
     const streams = [peer.open({ ":path": "/" }), peer.open({ ":path": "/" })];
-    await until("2 streams", () => streams.every(({ answer }) => answer.status === 200));
+    await until(() => streams.every(({ answer }) => answer.status === 200));
     const refused = await peer.ask({ ":path": "/" });
     expect([refused.status, refused.headers["retry-after"]]).toEqual([503, "5"]);
     streams.at(0)?.stream.close();
     await front.ended(2);
     const next = peer.open({ ":path": "/" });
-    await until("a place", () => next.answer.status === 200);
+    await until(() => next.answer.status === 200);
   });
 
   test("a new config takes the next request elsewhere and leaves what runs alone", async () => {

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { HOSTNAME, eventually, openBed, untilClosed, type Bed, type Front } from "./support/front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
+import { HOSTNAME, openBed, untilClosed, type Bed, type Front } from "./support/front-bed.ts";
 
 const KEY = `acme:challenge:${HOSTNAME}`;
 const KEY_AUTHORIZATION = `${"t".repeat(43)}.${"k".repeat(43)}`;
@@ -23,7 +24,7 @@ afterAll(() => bed.close());
 afterEach(async () => {
   await bed.store.del(KEY);
   await bed.configure();
-  await eventually(() => refusal());
+  await until(() => refusal());
 });
 
 /** The alert's word when `acme-tls/1` is refused; undefined when it is answered. */
@@ -40,7 +41,7 @@ async function refusal(): Promise<string | undefined> {
 /** Makes the challenge pending, as another instance of the hostname does, and waits until this one has heard. */
 async function pending(): Promise<void> {
   await bed.store.set(KEY, PENDING);
-  await eventually(async () => (await refusal()) === undefined);
+  await until(async () => (await refusal()) === undefined);
 }
 
 describe("acme-tls/1 (RFC 8737)", () => {
@@ -86,14 +87,14 @@ describe("acme-tls/1 (RFC 8737)", () => {
   ])("%s is not answered here", async (_what, text) => {
     await pending();
     await bed.store.set(KEY, text);
-    await eventually(() => refusal());
+    await until(() => refusal());
   });
 });
 
 describe("a host with allowed_addresses", () => {
   test("lets an authority's check through while one is pending, and nothing else", async () => {
     await bed.configure({ allowed_addresses: ["198.51.100.0/24"] });
-    await eventually(() =>
+    await until(() =>
       front.get("/").then(
         () => false,
         () => true,

@@ -6,7 +6,8 @@ import { X509Certificate } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import type { IssuedCertificate } from "@gatehouse/testbed/certificate-authority";
-import { HOSTNAME, eventually, openBed, type Bed, type Front } from "./support/front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
+import { HOSTNAME, openBed, type Bed, type Front } from "./support/front-bed.ts";
 
 let bed: Bed;
 let directory: string;
@@ -73,7 +74,7 @@ describe("from files", () => {
     expect(await servedSerial(front)).toBe(serial(first.certPem));
     await replace(certificatePath(), second.certPem);
     await replace(keyPath(), second.keyPem);
-    await eventually(async () => (await servedSerial(front)) === serial(second.certPem));
+    await until(async () => (await servedSerial(front)) === serial(second.certPem));
     expect(open.closed).toBe(false);
     open.destroy();
     expect(front.records.filter(({ event }) => event === "certificate_bad")).toEqual([]);
@@ -85,7 +86,7 @@ describe("from files", () => {
     await writeFile(certificatePath(), second.certPem);
     await writeFile(keyPath(), second.keyPem);
     front.instance.reload();
-    await eventually(async () => (await servedSerial(front)) === serial(second.certPem));
+    await until(async () => (await servedSerial(front)) === serial(second.certPem));
   });
 
   test("symbolic links that are replaced, as certbot and Kubernetes do, are followed", async () => {
@@ -108,7 +109,7 @@ describe("from files", () => {
     expect(await servedSerial(front)).toBe(serial(first.certPem));
     await symlink("two", join(directory, "next"));
     await rename(join(directory, "next"), join(directory, "current"));
-    await eventually(async () => (await servedSerial(front)) === serial(second.certPem));
+    await until(async () => (await servedSerial(front)) === serial(second.certPem));
   });
 
   test("a certificate without its key waits for the key; the last good one serves meanwhile", async () => {
@@ -118,7 +119,7 @@ describe("from files", () => {
     await delay(300); // the time in which the files are read, and the half pair must not be taken
     expect(await servedSerial(front)).toBe(serial(first.certPem));
     await replace(keyPath(), second.keyPem);
-    await eventually(async () => (await servedSerial(front)) === serial(second.certPem));
+    await until(async () => (await servedSerial(front)) === serial(second.certPem));
     expect(front.records.filter(({ event }) => event === "certificate_bad")).toEqual([]);
   });
 
@@ -153,7 +154,7 @@ describe("from Redis", () => {
     const front = await startWithFiles(file);
     expect(await servedSerial(front)).toBe(serial(first.certPem));
     await bed.store.set(`cert:${HOSTNAME}`, stored(second));
-    await eventually(async () => (await servedSerial(front)) === serial(second.certPem));
+    await until(async () => (await servedSerial(front)) === serial(second.certPem));
   });
 
   test.each([
@@ -187,7 +188,7 @@ describe("which one", () => {
     const front = await startWithFiles(file);
     expect(await servedSerial(front)).toBe(serial(file.certPem));
     await bed.store.set(`cert:${HOSTNAME}`, stored(inRedis));
-    await eventually(async () => (await servedSerial(front)) === serial(inRedis.certPem));
+    await until(async () => (await servedSerial(front)) === serial(inRedis.certPem));
   });
 
   test("none at all: a self-signed one stands in, says so, and makes room for the first real one", async () => {
@@ -202,7 +203,7 @@ describe("which one", () => {
     expect(insecure.getPeerCertificate().subjectaltname).toBe(`DNS:${HOSTNAME}`);
     insecure.destroy();
     await bed.store.set(`cert:${HOSTNAME}`, stored(real));
-    await eventually(async () => (await servedSerial(front)) === serial(real.certPem));
+    await until(async () => (await servedSerial(front)) === serial(real.certPem));
     expect((await front.get("/")).status).toBe(200);
   });
 
@@ -213,9 +214,9 @@ describe("which one", () => {
     await delay(100); // the time in which a change is applied, and nothing may happen
     expect(await servedSerial(front)).toBe(serial(file.certPem));
     await bed.store.set(`cert:${HOSTNAME}`, stored(inRedis));
-    await eventually(async () => (await servedSerial(front)) === serial(inRedis.certPem));
+    await until(async () => (await servedSerial(front)) === serial(inRedis.certPem));
     await bed.configure({ certificate: "file" });
-    await eventually(async () => (await servedSerial(front)) === serial(file.certPem));
+    await until(async () => (await servedSerial(front)) === serial(file.certPem));
   });
 });
 

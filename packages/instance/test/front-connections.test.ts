@@ -1,15 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { once } from "node:events";
-import {
-  ask,
-  eventually,
-  HEADER,
-  HOSTNAME,
-  openBed,
-  untilClosed,
-  type Bed,
-  type Front,
-} from "./support/front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
+import { ask, HEADER, HOSTNAME, openBed, untilClosed, type Bed, type Front } from "./support/front-bed.ts";
 
 const MAX = 3;
 
@@ -46,7 +38,7 @@ test("who has asked for nothing yet makes room at the limit, the oldest first, i
   const kept = await served();
   const silent = await front.open();
   const closed = untilClosed(silent);
-  await eventually(async () => (await connections()) === 2);
+  await until(async () => (await connections()) === 2);
   const handshaken = await front.connect();
   const ended = untilClosed(handshaken);
   // Each of these takes the place of one of those.
@@ -68,7 +60,7 @@ test("who has asked for nothing yet makes room at the limit, the oldest first, i
   expect(await refused()).toBe(3);
   expect(await connections()).toBe(MAX);
   kept.destroy();
-  await eventually(async () => (await connections()) < MAX);
+  await until(async () => (await connections()) < MAX);
   expect((await front.get()).status).toBe(200);
 });
 

@@ -2,9 +2,9 @@ import { once } from "node:events";
 import { constants, type ClientHttp2Session } from "node:http2";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { WebSocket, WebSocketServer } from "ws";
+import { until } from "@gatehouse/testbed/until";
 import {
   ask,
-  eventually,
   HOSTNAME,
   openBed,
   statusOf,
@@ -236,7 +236,7 @@ describe("HTTP/2 bounds", () => {
     await ask(session, {});
     expect(session.remoteSettings.maxConcurrentStreams).toBe(256);
     expect(session.remoteSettings.initialWindowSize).toBe(524_288);
-    await eventually(() => (session.state.remoteWindowSize ?? 0) > 1_000_000);
+    await until(() => (session.state.remoteWindowSize ?? 0) > 1_000_000);
     session.destroy();
   });
 });
@@ -252,7 +252,7 @@ describe("drain", () => {
     const idle = await draining.connect({ ALPNProtocols: ["http/1.1"] });
     const session = await draining.http2();
     busy.write(`GET /slow HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`);
-    const finish = await eventually(() => answer);
+    const finish = await until(() => answer);
     const goaway = once(session, "goaway");
     const idleClosed = untilClosed(idle);
     const stopped = draining.stop();

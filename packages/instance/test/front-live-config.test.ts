@@ -4,7 +4,8 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { newSecretKey } from "@gatehouse/shared/sealing";
-import { HOSTNAME, eventually, openBed, type Bed, type Front } from "./support/front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
+import { HOSTNAME, openBed, type Bed, type Front } from "./support/front-bed.ts";
 
 let bed: Bed;
 
@@ -29,12 +30,12 @@ async function openStream(front: Front): Promise<Socket> {
 async function streamEnd(socket: Socket): Promise<void> {
   let text = "";
   socket.on("data", (chunk) => (text += String(chunk)));
-  await eventually(() => text.endsWith("0\r\n\r\n"));
+  await until(() => text.endsWith("0\r\n\r\n"));
   socket.destroy();
 }
 
 const statusBecomes = (front: Front, status: number): Promise<unknown> =>
-  eventually(async () => (await front.get("/")).status === status);
+  until(async () => (await front.get("/")).status === status);
 
 describe("a change applies within a second", () => {
   test("to new requests, without dropping a stream", async () => {
@@ -115,7 +116,7 @@ describe("a bad document keeps the last good one", () => {
     expect(report["config"]).toMatchObject({ state: "bad", is_serving: true });
     expect(JSON.stringify([front.records, report])).not.toContain("s3cret");
     await bed.configure();
-    await eventually(async () => JSON.stringify((await front.health()).report["config"]).includes('"good"'));
+    await until(async () => JSON.stringify((await front.health()).report["config"]).includes('"good"'));
   });
 
   test("also over a restart, from the snapshot", async () => {
@@ -160,7 +161,7 @@ describe("without Redis", () => {
     await front.record(({ event }) => event === "store_lost");
     expect((await front.get("/")).status).toBe(200);
     await bed.redis.restart();
-    await eventually(() =>
+    await until(() =>
       bed.configure({ maintenance: true }).then(
         () => true,
         () => false,

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { ownAddresses, reportRoute } from "../src/own-address.ts";
-import { HOSTNAME, eventually, openBed, type Bed } from "./support/front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
+import { HOSTNAME, openBed, type Bed } from "./support/front-bed.ts";
 
 const hostname = HOSTNAME as Hostname;
 const none = { hostname, inherited: [], configured: undefined, route: null };
@@ -124,9 +125,13 @@ describe("a real process", () => {
     const { child, output, exited } = run({
       GATEHOUSE_INSTANCE_ADMIN_LISTEN: `unix:${bed.directory}/admin.sock`,
     });
-    await eventually(() => output.stdout.includes(`instance started: ${HOSTNAME} on unix:${path}`), 20_000);
+    await until(
+      () => output.stdout.includes(`instance started: ${HOSTNAME} on unix:${path}`),
+      Boolean,
+      20_000,
+    );
     await bed.store.set(`route:${HOSTNAME}`, "13999");
-    const health = await eventually(async () => {
+    const health = await until(async () => {
       const text = await overUnix(`${bed.directory}/admin.sock`);
       return text.includes("13999") && text;
     });
@@ -163,7 +168,7 @@ describe("a real process", () => {
     child.stdout?.on("data", (chunk) => (stdout += String(chunk)));
     const address = listener.address();
     const port = typeof address === "object" && address ? address.port : 0;
-    await eventually(() => stdout.includes(`on 127.0.0.1:${port}`), 20_000);
+    await until(() => stdout.includes(`on 127.0.0.1:${port}`), Boolean, 20_000);
     child.kill("SIGTERM");
     expect((await once(child, "exit"))[0]).toBe(0);
     listener.close();

@@ -7,7 +7,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/gl
 import { parseHostname } from "@gatehouse/shared/hostname";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import { rotateSigningKeys } from "@gatehouse/shared/signing-key-record";
-import { eventually, HOSTNAME, openBed, statusOf, type Bed, type Front } from "./support/front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
+import { HOSTNAME, openBed, statusOf, type Bed, type Front } from "./support/front-bed.ts";
 
 const APP = { GITHUB_CLIENT_ID: "Iv1.test", GITHUB_CLIENT_SECRET: "s3cret" };
 const PROTECTED = { auth_enabled: true, auth_required_users: ["*"] };
@@ -32,7 +33,7 @@ afterAll(async () => {
 });
 
 async function statusBecomes(front: Front, status: number, path = "/mcp"): Promise<void> {
-  await eventually(async () => (await front.get(path)).status === status);
+  await until(async () => (await front.get(path)).status === status);
 }
 
 async function keyIds(front: Front): Promise<string[]> {
@@ -81,9 +82,9 @@ describe("auth_enabled switched while it runs", () => {
     const front = await bed.start(APP);
     for (let round = 0; round < 3; round += 1) {
       const answers: { began: number; ended: number; status: number }[] = [];
-      const until = new AbortController();
+      const enough = new AbortController();
       const hammers = Array.from({ length: 4 }, async () => {
-        while (!until.signal.aborted) {
+        while (!enough.signal.aborted) {
           const began = performance.now();
           const { status } = await front.get("/mcp");
           answers.push({ began, ended: performance.now(), status });
@@ -93,8 +94,8 @@ describe("auth_enabled switched while it runs", () => {
       await bed.configure(PROTECTED);
       await statusBecomes(front, 401);
       expect(performance.now() - switched).toBeLessThan(1000);
-      await eventually(() => answers.filter(({ status }) => status === 401).length > 50);
-      until.abort();
+      await until(() => answers.filter(({ status }) => status === 401).length > 50);
+      enough.abort();
       await Promise.all(hammers);
       // From the first refusal on the config is known to be in force.
       const inForce = answers.find(({ status }) => status !== 200)?.ended ?? 0;
@@ -127,10 +128,10 @@ describe("auth_enabled switched while it runs", () => {
     socket.write(`GET /stream HTTP/1.1\r\nHost: ${HOSTNAME}\r\n\r\n`);
     let text = "";
     socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
-    await eventually(() => text.includes("data: 1"));
+    await until(() => text.includes("data: 1"));
     const switched = performance.now();
     await bed.configure(PROTECTED);
-    await eventually(() => text.endsWith("0\r\n\r\n"));
+    await until(() => text.endsWith("0\r\n\r\n"));
     expect(performance.now() - switched).toBeLessThan(1000);
     socket.destroy();
   });
@@ -159,7 +160,7 @@ test("signing keys that are rotated are in use within a second, the old one veri
   if (own === undefined) throw new TypeError("keys of another host");
   const kid = await rotateSigningKeys({ redis: bed.store, hostname, sealing: own }, 1800);
   const rotated = performance.now();
-  await eventually(async () => (await keyIds(front)).length === 2);
+  await until(async () => (await keyIds(front)).length === 2);
   expect(performance.now() - rotated).toBeLessThan(1000);
   expect(await keyIds(front)).toEqual([kid, before]);
 });
@@ -281,7 +282,7 @@ describe("without Redis", () => {
     const front = await bed.start(env);
     expect((await front.get("/mcp")).status).toBe(503);
     await bed.redis.restart();
-    await eventually(async () => (await bed.store.del(`oauth:key:${HOSTNAME}`).catch(() => -1)) >= 0);
+    await until(async () => (await bed.store.del(`oauth:key:${HOSTNAME}`).catch(() => -1)) >= 0);
     await bed.configure(PROTECTED);
     await statusBecomes(front, 401);
   });

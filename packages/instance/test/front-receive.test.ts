@@ -6,16 +6,8 @@ import { setImmediate as turn } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { writeProxyHeader } from "@gatehouse/shared/proxy-header";
 import { newConnectionId } from "@gatehouse/shared/record-id";
-import {
-  eventually,
-  HEADER,
-  HOSTNAME,
-  PEER,
-  openBed,
-  untilClosed,
-  type Bed,
-  type Front,
-} from "./support/front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
+import { HEADER, HOSTNAME, PEER, openBed, untilClosed, type Bed, type Front } from "./support/front-bed.ts";
 
 let bed: Bed;
 let front: Front;
@@ -154,7 +146,7 @@ test("a unix socket is trusted by its file permission", async () => {
 test("allowed_addresses holds for new connections within a second of its change; open ones go on", async () => {
   const open = await front.connect({ ALPNProtocols: ["http/1.1"] });
   await bed.configure({ allowed_addresses: ["203.0.113.0/24"] });
-  const record = await eventually(async () => {
+  const record = await until(async () => {
     const socket = await front.open();
     socket.write(HEADER);
     const hello = connectTls({ socket, servername: HOSTNAME, ca: bed.authority.caPem });

@@ -6,9 +6,9 @@ import { writeProxyHeader } from "@gatehouse/shared/proxy-header";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { newSecretKey, SealingKeys } from "@gatehouse/shared/sealing";
 import { sessionTicketKeys, ticketDay } from "../src/session-ticket-keys.ts";
+import { until } from "@gatehouse/testbed/until";
 import {
   ask,
-  eventually,
   HEADER,
   HOSTNAME,
   openBed,
@@ -238,5 +238,5 @@ function descriptor(socket: object): number {
 }
 
 async function connections(): Promise<number> {
-  return eventually(async () => Number((await front.health()).report["connections"]));
+  return until(async () => Number((await front.health()).report["connections"]));
 }

@@ -2,7 +2,8 @@
 import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { AttackBed, SMUGGLED } from "./support/attack-bed.ts";
-import { eventually, HOSTNAME as HOST, untilClosed } from "./support/front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
+import { HOSTNAME as HOST, untilClosed } from "./support/front-bed.ts";
 import {
   block,
   END_HEADERS,
@@ -340,7 +341,7 @@ describe("window games", () => {
     const before = held();
     for (let i = 0; i < count; i++)
       socket.write(headers(request({ ":method": "GET" }), { stream: 2 * i + 1, ends: true }));
-    await eventually(() => bed.upstream.requests.length >= count);
+    await until(() => bed.upstream.requests.length >= count);
     // The rest of what was taken is in the kernel's buffers.
     expect(await bed.upstream.written()).toBeLessThan((count * size) / 2);
     expect(held() - before).toBeLessThan(MEMORY_BOUND);
@@ -355,14 +356,14 @@ describe("window games", () => {
     socket.on("data", (chunk: Buffer) => chunks.push(chunk));
     socket.write(headers(request({ ":method": "GET" }), { ends: true }));
     const answered = (): ReadFrame[] => readFrames(Buffer.concat(chunks));
-    await eventually(() => answered().some(({ type }) => type === FRAME.headers));
+    await until(() => answered().some(({ type }) => type === FRAME.headers));
     for (let i = 0; i < 8; i++) socket.write(frame(FRAME.windowUpdate, 0, { stream: 1, payload: uint32(1) }));
     const body = (): string =>
       answered()
         .filter(({ type }) => type === FRAME.data)
         .map(({ payload }) => String(payload))
         .join("");
-    await eventually(() => body() === "GET /mcp");
+    await until(() => body() === "GET /mcp");
     expect(await bed.front.get("/open/x")).toMatchObject({ status: 200 });
     socket.destroy();
   });

@@ -1,13 +1,7 @@
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import {
-  RawPeer,
-  startFront,
-  startRawUpstream,
-  startUpstream,
-  until,
-  type Front,
-} from "./forward-harness.ts";
+import { until } from "@gatehouse/testbed/until";
+import { RawPeer, startFront, startRawUpstream, startUpstream, type Front } from "./forward-harness.ts";
 
 // Each title names a finding about http-proxy-3's web path (ADR forwarder choice): that path is not used, and these hold what is.
 
@@ -57,7 +51,7 @@ describe("request smuggling", () => {
       const peer = raw(front, "GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
       await peer.sees("ok");
       peer.send(`${method} /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${chunked(SMUGGLED)}`);
-      await until("the answer", () => requests.length >= 2);
+      await until(() => requests.length >= 2);
       peer.send("GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
       await peer.closed();
       expect(requests).toEqual([
@@ -157,7 +151,7 @@ test("an upstream's unasked answer on an idle connection is nobody's answer", as
   cleanups.push(upstream.close, front.close);
   const peer = raw(front, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   await peer.sees("mine");
-  await until("the connection to be given up", () => upstream.sockets.at(0)?.closed === true);
+  await until(() => upstream.sockets.at(0)?.closed === true);
   peer.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
   await peer.closed();
   expect(peer.text).not.toContain("evil");

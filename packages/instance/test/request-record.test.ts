@@ -6,14 +6,8 @@ import fc from "fast-check";
 import type { LogRecord } from "@gatehouse/shared/log-record";
 import { faultOf } from "../src/fault.ts";
 import { recordedPath } from "../src/recorded-path.ts";
-import {
-  RawPeer,
-  startFront,
-  startRawUpstream,
-  startUpstream,
-  until,
-  type Front,
-} from "./forward-harness.ts";
+import { until } from "@gatehouse/testbed/until";
+import { RawPeer, startFront, startRawUpstream, startUpstream, type Front } from "./forward-harness.ts";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT = `traceparent: 00-${TRACE}-00f067aa0ba902b7-01`;
@@ -166,11 +160,11 @@ describe("who ended it", () => {
     cleanups.push(upstream.close);
     const at = await front(upstream.url);
     const leaving = ask(at, "GET /ws", UPGRADE);
-    await until("the upgrade at the upstream", () => (upstream.received[0] ?? "").includes("/ws"));
+    await until(() => (upstream.received[0] ?? "").includes("/ws"));
     leaving.socket.destroy();
     expect(await at.ended()).toMatchObject({ status: 499, ended_by: "peer", reason: "aborted_by_peer" });
     ask(at, "GET /ws2", UPGRADE);
-    await until("another one", () => (upstream.received[1] ?? "").includes("/ws2"));
+    await until(() => (upstream.received[1] ?? "").includes("/ws2"));
     at.forwarder.endStreams("token_revoked");
     expect(await at.ended(2)).toMatchObject({ status: 502, ended_by: "gateway", reason: "token_revoked" });
   });

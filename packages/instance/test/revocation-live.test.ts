@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/g
 import type { ChainableCommander } from "ioredis";
 import { WebSocket, WebSocketServer } from "ws";
 import { clientKey, tokenKey } from "@gatehouse/shared/redis-keys";
-import { until } from "./forward-harness.ts";
+import { until } from "@gatehouse/testbed/until";
 import { endlessStream, ProtectedHost } from "./support/protected-host.ts";
 
 /** "Within a second" (contract sections 3 and 4), with room for a machine whose cores are busy. */
@@ -108,9 +108,9 @@ describe("a revoked token (its record is deleted)", () => {
   test("an HTTP/2 stream as well", async () => {
     const token = await host.mint({ claims: { jti: "h2" } });
     const { answer } = host.h2.open({ ":path": "/mcp", authorization: `Bearer ${token}` });
-    await until("the first event", () => answer.body.includes("first"));
+    await until(() => answer.body.includes("first"));
     await host.redis.del(tokenKey("h2"));
-    await until("the end", () => answer.isEnded);
+    await until(() => answer.isEnded);
   });
 
   test("a call that has not begun to answer yields no stream afterwards; one that answers at once is finished", async () => {
@@ -141,10 +141,10 @@ describe("a revoked token (its record is deleted)", () => {
       small.answers.set("/mcp", endlessStream);
       const token = await small.mint({ claims: { jti: "forgotten" } });
       const { answer } = small.h2.open({ ":path": "/mcp", authorization: `Bearer ${token}` });
-      await until("the first event", () => answer.body.includes("first"));
+      await until(() => answer.body.includes("first"));
       await small.ask("/other", { token: await small.mint() });
       await small.redis.del(tokenKey("forgotten"));
-      await until("the end", () => answer.isEnded);
+      await until(() => answer.isEnded);
     } finally {
       await small.stop();
     }
@@ -312,7 +312,7 @@ test("no exchange is remembered longer than it lasts, however it ends", async ()
     stream.close(8);
     await new Promise((resolve) => early.once("close", resolve));
   }
-  await until("the last exchange", () => host.resource.open === 0);
+  await until(() => host.resource.open === 0);
 });
 
 describe("WebSocket upgrades go through the same checks", () => {
@@ -389,7 +389,7 @@ describe("Redis away", () => {
     const stays = await host.mint();
     const streams = [await openStream(gone), await openStream(stays)];
     await cutOff(host, (pipeline) => pipeline.del(tokenKey("meanwhile")));
-    await until("the end of the revoked one", () => !streams[0]?.isOpen());
+    await until(() => !streams[0]?.isOpen());
     expect(streams[1]?.isOpen()).toBe(true);
     expect(await refusedSoon(gone)).toBeLessThan(SOON_MS);
     expect((await host.ask("/mcp", { token: stays })).status).toBe(200);

@@ -1,5 +1,4 @@
 import { once } from "node:events";
-import { setTimeout as delay } from "node:timers/promises";
 import { decodeProtectedHeader } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { closeRedis, openRedis } from "@gatehouse/shared/redis-connection";
@@ -12,6 +11,7 @@ import {
   type SigningKeyPlace,
 } from "@gatehouse/shared/signing-key-record";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
+import { until } from "@gatehouse/testbed/until";
 import { FollowedKeys } from "../src/followed-keys.ts";
 import { SigningKeyRing } from "../src/oauth/signing-key.ts";
 import { Harness, hostname } from "./support/authorization-server-harness.ts";
@@ -27,14 +27,6 @@ afterAll(async () => {
   await closeRedis(redis);
   await store.stop();
 });
-
-async function until(isTrue: () => boolean): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!isTrue()) {
-    if (Date.now() > deadline) throw new Error("not within ten seconds");
-    await delay(5);
-  }
-}
 
 function place(name: string, secret = newSecretKey()): SigningKeyPlace {
   const host = hostname(name);

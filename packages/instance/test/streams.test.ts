@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type * as http from "node:http";
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, test } from "@jest/globals";
+import { until } from "@gatehouse/testbed/until";
 import {
   ask,
   H2Peer,
@@ -9,7 +10,6 @@ import {
   startFront,
   startRawUpstream,
   startUpstream,
-  until,
   type Front,
   type FrontOptions,
 } from "./forward-harness.ts";
@@ -54,9 +54,9 @@ function h2(front: Front): H2Peer {
 }
 
 /** Runs what happens within a second, and says so when it took longer. */
-async function withinASecond(what: string, condition: () => boolean): Promise<void> {
+async function withinASecond(condition: () => boolean): Promise<void> {
   const began = performance.now();
-  await until(what, condition);
+  await until(condition);
   expect(performance.now() - began).toBeLessThan(1000);
 }
 
@@ -70,15 +70,15 @@ describe("an event stream", () => {
     const one = raw(front, GET);
     const two = h2(front).open({ ":path": "/sse" });
     await one.sees("text/event-stream");
-    await until("the head on HTTP/2", () => two.answer.status === 200);
+    await until(() => two.answer.status === 200);
     for (let i = 1; i <= 5; i++) {
       for (const response of responses) response.write(`id: ${i}\ndata: x\n\n`);
       await one.sees(`id: ${i}\n`);
-      await until(`event ${i} on HTTP/2`, () => two.answer.body.includes(`id: ${i}\n`));
+      await until(() => two.answer.body.includes(`id: ${i}\n`));
     }
     for (const response of responses) response.end();
     await one.sees("\r\n0\r\n\r\n");
-    await until("the end on HTTP/2", () => two.answer.isEnded);
+    await until(() => two.answer.isEnded);
   });
 
   test.each(["chunked", "with a length"])(
@@ -156,17 +156,11 @@ describe("an event stream", () => {
     const two = h2(front).open({ ":path": "/sse" });
     const other = ask(front.h1Port, { path: "/slow" });
     await one.sees("data: 1");
-    await until(
-      "an event on HTTP/2 and the slow request",
-      () => two.answer.body !== "" && slow !== undefined,
-    );
+    await until(() => two.answer.body !== "" && slow !== undefined);
     front.forwarder.endStreams();
     await one.sees("\r\n0\r\n\r\n");
-    await until("the end on HTTP/2", () => two.answer.isEnded && two.answer.code === 0);
-    await withinASecond(
-      "the upstream's streams to close",
-      () => closed.filter((url) => url === "/sse").length === 2,
-    );
+    await until(() => two.answer.isEnded && two.answer.code === 0);
+    await withinASecond(() => closed.filter((url) => url === "/sse").length === 2);
     slow?.end("done");
     expect((await other).body.toString()).toBe("done");
     expect((await front.ended()).ended_by).toBe("gateway");
@@ -204,7 +198,7 @@ describe("a peer that leaves is noticed at the upstream within a second", () => 
     const peer = raw(front, GET);
     await peer.sees("data: 1");
     peer.socket.destroy();
-    await withinASecond("the upstream's close", isGone);
+    await withinASecond(isGone);
     expect(await front.ended()).toMatchObject({
       status: 200,
       ended_by: "peer",
@@ -217,11 +211,11 @@ describe("a peer that leaves is noticed at the upstream within a second", () => 
     const { front, isGone } = await watched();
     const peer = h2(front);
     const other = peer.open({ ":path": "/sse" });
-    await until("the other stream", () => other.answer.body !== "");
+    await until(() => other.answer.body !== "");
     const { stream, answer } = peer.open({ ":path": "/sse" });
-    await until("an event", () => answer.body !== "");
+    await until(() => answer.body !== "");
     stream.close(8);
-    await withinASecond("the upstream's close", isGone);
+    await withinASecond(isGone);
     expect(await front.ended()).toMatchObject({ ended_by: "peer" });
     expect(other.answer.isClosed).toBe(false);
   });
@@ -230,9 +224,9 @@ describe("a peer that leaves is noticed at the upstream within a second", () => 
     const { front, isGone, isBegun } = await watched();
     const leave =
       protocol === "HTTP/2" ? openStream(front) : openSocket(front, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    await until("the request at the upstream", isBegun);
+    await until(isBegun);
     leave();
-    await withinASecond("the upstream's close", isGone);
+    await withinASecond(isGone);
     expect(await front.ended()).toMatchObject({ status: 499, ended_by: "peer", phase: "headers" });
   });
 
@@ -261,9 +255,9 @@ describe("a peer that leaves is noticed at the upstream within a second", () => 
               front,
               "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
             );
-      await until("the part", () => bytes === 4);
+      await until(() => bytes === 4);
       leave();
-      await withinASecond("the upstream's close", () => isGone);
+      await withinASecond(() => isGone);
       expect(isWhole).toBe(false);
       expect(await front.ended()).toMatchObject({ status: 499, ended_by: "peer", bytes_in: 4 });
     },
@@ -316,12 +310,12 @@ describe("a body that is cut short is never passed as whole", () => {
         });
         const one = raw(front, GET);
         const two = h2(front).open({ ":path": "/sse" });
-        await until("half of the body", () => one.text.includes("half") && two.answer.body === "half");
+        await until(() => one.text.includes("half") && two.answer.body === "half");
         for (const socket of upstream.sockets) finish(socket);
         await one.closed();
         expect(one.text).not.toContain("0\r\n\r\n");
         expect(one.text).toMatch(/chunked|Content-Length: 100/i);
-        await until("the stream's end", () => two.answer.isClosed);
+        await until(() => two.answer.isClosed);
         expect(two.answer.code).toBe(2);
         expect(two.answer.isEnded).toBe(false);
         expect(await front.ended(2)).toMatchObject({
@@ -369,7 +363,7 @@ describe("an upstream that fails before its answer", () => {
     const peer = raw(front, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel");
     await peer.sees("502 ");
     peer.send("loGET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    await until("a second answer", () => peer.text.split("502 Bad Gateway").length === 3);
+    await until(() => peer.text.split("502 Bad Gateway").length === 3);
   });
 
   test("a TLS handshake that never ends: 504; a peer that leaves meanwhile is not waited for", async () => {
@@ -381,10 +375,9 @@ describe("an upstream that fails before its answer", () => {
     expect((await ask(front.h1Port)).status).toBe(504);
     expect(await front.ended()).toMatchObject({ reason: "timeout", phase: "connect" });
     const peer = raw(patient, GET);
-    await until("the connection", () => upstream.sockets.length === 2);
+    await until(() => upstream.sockets.length === 2);
     peer.socket.destroy();
     await withinASecond(
-      "the upstream's close",
       () => upstream.sockets.at(1)?.closed === true || upstream.sockets.at(1)?.readableEnded === true,
     );
     expect(await patient.ended()).toMatchObject({ status: 499, phase: "connect" });
@@ -484,7 +477,7 @@ describe("backpressure", () => {
     let last = -1;
     let still = 0;
     // Steady for a while: what fits in the kernel's buffers is written, and no more.
-    await until("the upstream to be stopped", () => {
+    await until(() => {
       still = written === last ? still + 1 : 0;
       last = written;
       return still > 100;
@@ -492,7 +485,7 @@ describe("backpressure", () => {
     expect(written).toBeLessThan(64 * 1024 * 1024);
     expect(process.memoryUsage().rss - before).toBeLessThan(64 * 1024 * 1024);
     one.socket.resume();
-    await until("more after the pause", () => written > last + 4 * 1024 * 1024);
+    await until(() => written > last + 4 * 1024 * 1024);
   });
 
   test("an upstream that does not read stops the peer", async () => {
@@ -508,7 +501,7 @@ describe("backpressure", () => {
     more();
     let last = -1;
     let still = 0;
-    await until("the peer to be stopped", () => {
+    await until(() => {
       still = sent === last ? still + 1 : 0;
       last = sent;
       return still > 100;
@@ -526,10 +519,10 @@ test("an answer before the end of the request reaches the peer whole, and its co
   const peer = raw(front, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
   await peer.sees("401 Unauthorized");
   peer.send("worldPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
-  await until("a second answer", () => peer.text.split("401 Unauthorized").length === 3);
+  await until(() => peer.text.split("401 Unauthorized").length === 3);
   const { stream, answer } = h2(front).open({ ":path": "/", ":method": "POST" }, false);
   stream.write("hello");
-  await until("the answer on HTTP/2", () => answer.isClosed);
+  await until(() => answer.isClosed);
   expect(answer).toMatchObject({ status: 401, body: "no", code: 0, isEnded: true });
 });
 
@@ -566,10 +559,10 @@ test("descriptors are given back: after many aborted and whole exchanges no conn
   const session = h2(front);
   for (let round = 0; round < 3; round++) {
     const streams = Array.from({ length: 40 }, () => session.open({ ":path": "/sse" }));
-    await until("the streams", () => streams.every(({ answer }) => answer.status === 200));
+    await until(() => streams.every(({ answer }) => answer.status === 200));
     for (const { stream } of streams) stream.close(8);
     await ask(front.h1Port);
-    await until("the streams' ends", () => sockets.size <= 1);
+    await until(() => sockets.size <= 1);
   }
 });
 
@@ -614,8 +607,8 @@ describe("a body that comes to a halt", () => {
     const { stream, answer } = h2(front).open({ ":path": "/", ":method": "POST" }, false);
     stream.write("hello");
     await peer.sees("408 ");
-    await until("the answer on HTTP/2", () => answer.status === 408);
-    await until("the upstream's close", () => isGone);
+    await until(() => answer.status === 408);
+    await until(() => isGone);
     expect(isWhole).toBe(false);
     expect(await front.ended()).toMatchObject({ status: 408, reason: "body_stalled" });
   });
@@ -638,7 +631,7 @@ describe("a body that comes to a halt", () => {
     const peer = raw(front, HALF);
     await peer.sees("hello");
     const began = performance.now();
-    await until("three times the limit to pass", () => performance.now() > began + 300);
+    await until(() => performance.now() > began + 300);
     peer.send("world");
     await peer.sees("world");
     await peer.sees("\r\n0\r\n\r\n");

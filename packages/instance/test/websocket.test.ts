@@ -8,12 +8,12 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { createCertificateAuthority } from "@gatehouse/testbed/certificate-authority";
 import { WebSocket, WebSocketServer } from "ws";
+import { until } from "@gatehouse/testbed/until";
 import {
   portOf,
   RawPeer,
   startFront,
   startRawUpstream,
-  until,
   type Front,
   type FrontOptions,
 } from "./forward-harness.ts";
@@ -264,7 +264,7 @@ describe("an open WebSocket", () => {
     const upstream = await rawUpstream((socket) => socket.once("data", () => socket.write(SWITCHING)));
     const at = await front(upstream.url);
     raw(at, `${handshake()}head`);
-    await until("the head at the upstream", () => (upstream.received[0] ?? "").endsWith("\r\n\r\nhead"));
+    await until(() => (upstream.received[0] ?? "").endsWith("\r\n\r\nhead"));
   });
 
   test.each(["end", "destroy", "resetAndDestroy"] as const)(
@@ -272,7 +272,7 @@ describe("an open WebSocket", () => {
     async (how) => {
       const { at, peer, socket } = await open();
       peer.socket[how]();
-      await until("the upstream's close", () => socket.readableEnded || socket.destroyed);
+      await until(() => socket.readableEnded || socket.destroyed);
       expect(await at.ended()).toMatchObject({ status: 101, ended_by: "peer" });
     },
   );
@@ -291,7 +291,7 @@ describe("an open WebSocket", () => {
     const { at, peer, socket } = await open();
     at.forwarder.endStreams();
     await peer.closed();
-    await until("the upstream's close", () => socket.readableEnded || socket.destroyed);
+    await until(() => socket.readableEnded || socket.destroyed);
     expect(await at.ended()).toMatchObject({ status: 101, ended_by: "gateway" });
   });
 
@@ -308,7 +308,7 @@ describe("an open WebSocket", () => {
     more();
     let last = -1;
     let still = 0;
-    await until("the upstream to be stopped", () => {
+    await until(() => {
       still = written === last ? still + 1 : 0;
       last = written;
       return still > 100;

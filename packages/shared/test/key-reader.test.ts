@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import { KeyReader } from "../src/key-reader.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 type Texts = readonly (string | null)[];
 

@@ -8,7 +8,7 @@ import { closeRedis, openRedis, type RedisClient } from "../src/redis-connection
 import { readSegments } from "../src/record-segments.ts";
 import { RecordStore } from "../src/record-store.ts";
 import { batchOf, NOON, requestRecord } from "./support/records.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const DAY_MS = 86_400_000;
 const bounds = { maxRecords: 1000, maxAgeMs: 30 * DAY_MS };

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "@jest/globals";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import { closeRedis, openRedis, type RedisClient } from "../src/redis-connection.ts";
 import { parseRedisUrl } from "../src/redis-url.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 describe("a Redis URL", () => {
   test("names a host, a port and a database", () => {

@@ -6,7 +6,7 @@ import {
 } from "@gatehouse/testbed/private-redis-sentinel";
 import { closeRedis, openRedis, type RedisClient } from "../src/redis-connection.ts";
 import { toldKeys } from "./support/told-keys.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const TIMEOUT_MS = 60_000;
 /** A frozen Sentinel is given a second, and is asked again at each attempt. */
@@ -33,7 +33,7 @@ test(
   async () => {
     sentinels.signalFirst("SIGSTOP");
     redis = open();
-    await until(() => redis.status === "ready", FOLLOWED_MS);
+    await until(() => redis.status === "ready", Boolean, FOLLOWED_MS);
     expect(await redis.set("a", "1")).toBe("OK");
   },
   TIMEOUT_MS,
@@ -62,7 +62,7 @@ test(
     // The connection asks it first, and waits for it while the others publish who the master is.
     sentinels.signalFirst("SIGSTOP");
     await sentinels.failOver();
-    await until(() => redis.status === "ready", FOLLOWED_MS);
+    await until(() => redis.status === "ready", Boolean, FOLLOWED_MS);
     expect(await redis.set("a", "1")).toBe("OK");
   },
   TIMEOUT_MS,
@@ -83,9 +83,10 @@ test(
         await sentinels.switchOver();
         await until(
           async () => (await redis.set(`route:${round}`, "1").catch(() => "")) === "OK",
+          Boolean,
           FOLLOWED_MS,
         );
-        await until(() => tracked.armed && told.includes("armed"), FOLLOWED_MS);
+        await until(() => tracked.armed && told.includes("armed"), Boolean, FOLLOWED_MS);
         await redis.set(`route:${round}`, "2");
         await until(() => told.includes(`route:${round}`));
         expect(await tracked.redis.get(`route:${round}`)).toBe("2");

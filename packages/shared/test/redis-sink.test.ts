@@ -8,7 +8,7 @@ import { closeRedis, openRedis } from "../src/redis-connection.ts";
 import { RedisSink } from "../src/redis-sink.ts";
 import { isRedisUrl } from "../src/redis-url.ts";
 import { ListBatch, requestRecord } from "./support/records.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 let server: PrivateRedis;
 

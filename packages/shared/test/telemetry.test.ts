@@ -6,7 +6,7 @@ import { readConfig, type Environment } from "../src/read-config.ts";
 import { Telemetry } from "../src/telemetry.ts";
 import { otlpMetricsUrl, telemetryOptions } from "../src/telemetry-options.ts";
 import { OtlpReceiver } from "./support/otlp-receiver.ts";
-import { until } from "./support/until.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const REQUESTS: MetricDefinition = {
   name: "http.server.request.duration",

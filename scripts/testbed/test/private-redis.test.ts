@@ -3,10 +3,10 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { dependencyNames } from "../debian-packages.ts";
 import { startPrivateRedis, type PrivateRedis } from "../private-redis.ts";
+import { until } from "../until.ts";
 
 const started: PrivateRedis[] = [];
 afterAll(async () => {
@@ -25,14 +25,6 @@ function isAlive(pid: number): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 15_000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error("condition not met within 15 s");
-    await delay(10);
   }
 }
 

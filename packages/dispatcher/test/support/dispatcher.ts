@@ -11,7 +11,7 @@ import { OwnAddresses } from "../../src/own-addresses.ts";
 import { ReadBuffers } from "../../src/read-buffers.ts";
 import type { RouteAnswer } from "../../src/route-table.ts";
 import { Sweep } from "../../src/sweep.ts";
-import { eventually } from "./eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 
 /** Keeps the records of one test. */
 export class RecordList implements RecordLog {
@@ -32,7 +32,7 @@ export class RecordList implements RecordLog {
 
   /** Waits for the only connection record of this test. */
   async one(): Promise<LogRecord> {
-    await eventually(() => this.all.length > 0);
+    await until(() => this.all.length > 0);
     const [first] = this.all;
     if (!first) throw new Error("no record");
     return first;
@@ -159,7 +159,7 @@ export class TestDispatcher {
 
   /** Waits until no connection is left. */
   async idle(): Promise<void> {
-    await eventually(() => this.listeners.connections.size === 0);
+    await until(() => this.listeners.connections.size === 0);
   }
 
   async stop(): Promise<void> {

@@ -1,7 +1,7 @@
 import { endProcess, startGuarded } from "@gatehouse/testbed/guarded-process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { eventually } from "./eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 
 const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
 
@@ -22,7 +22,7 @@ export class DispatcherProcess {
   /** Starts and waits until it listens. `fd`: a listening descriptor to inherit as the only one. */
   static async start(env: Record<string, string>, fd?: number): Promise<DispatcherProcess> {
     const started = DispatcherProcess.launch(env, fd);
-    await eventually(() => {
+    await until(() => {
       if (started.child.exitCode !== null) throw new Error(`exited early: ${started.output}`);
       return started.output.includes("listening on");
     });

@@ -6,7 +6,7 @@ import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis
 import { formatTarget } from "@gatehouse/shared/route";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import { RouteTable, type RouteAnswer, type RouteTableOptions } from "../../src/route-table.ts";
-import { eventually } from "./eventually.ts";
+import { until } from "@gatehouse/testbed/until";
 
 /** A real Redis, an operator's connection to it, and route tables on it with what their callbacks said. */
 export class RoutesUnderTest {
@@ -38,7 +38,7 @@ export class RoutesUnderTest {
   }
 
   async operatorReady(): Promise<void> {
-    await eventually(() => this.operator.status === "ready");
+    await until(() => this.operator.status === "ready");
   }
 
   /** A table that has not been started. */

@@ -5,7 +5,8 @@ import { expect } from "@jest/globals";
 import { SealingKeys } from "@gatehouse/shared/sealing";
 import { SigningKeyRing } from "../../src/oauth/signing-key.ts";
 import { hostname } from "./authorization-server-harness.ts";
-import { eventually, HOSTNAME, openBed, untilClosed, type Bed, type Front } from "./front-bed.ts";
+import { until } from "@gatehouse/testbed/until";
+import { HOSTNAME, openBed, untilClosed, type Bed, type Front } from "./front-bed.ts";
 import { StrictReader, type ReadRequest } from "./strict-reader.ts";
 import { TokenMint } from "./token-mint.ts";
 
@@ -149,7 +150,7 @@ export class AttackBed {
    */
   async arrived(): Promise<string[]> {
     const { requests, faults, octets } = this.upstream;
-    await eventually(() => faults.length > 0 || this.#authorised().length >= requests.length);
+    await until(() => faults.length > 0 || this.#authorised().length >= requests.length);
     const paths = requests.map(({ method, target }) => `${method} ${target.replace(/\?.*/, "")}`);
     const users = requests.filter(({ target }) => !target.startsWith("/open/")).map(() => [ATTACKER.sub]);
     expect(faults).toEqual([]);

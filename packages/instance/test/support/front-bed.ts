@@ -3,7 +3,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { connect as connectHttp2, type ClientHttp2Session, type IncomingHttpHeaders } from "node:http2";
 import { connect, type AddressInfo, type Socket } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "node:tls";
 import type { LogRecord } from "@gatehouse/shared/log-record";
 import type { RecordSink } from "@gatehouse/shared/record-log";
@@ -15,6 +14,7 @@ import {
 } from "@gatehouse/testbed/certificate-authority";
 import { startPrivateRedis, type PrivateRedis } from "@gatehouse/testbed/private-redis";
 import { Redis } from "ioredis";
+import { until } from "@gatehouse/testbed/until";
 import { startInstance, type Instance, type Surroundings } from "../../src/instance.ts";
 
 export const HOSTNAME = "a.example";
@@ -226,27 +226,13 @@ export class Front {
 
   /** The first record that fits, waiting for it. */
   async record(fits: (record: LogRecord) => boolean): Promise<LogRecord> {
-    return eventually(() => this.records.find(fits));
+    return until(() => this.records.find(fits));
   }
 
   async stop(): Promise<void> {
     if (this.#isStopped) return;
     this.#isStopped = true;
     await this.instance.drain();
-  }
-}
-
-/** Polls until there is a value; the deadline is for a machine with every core busy. */
-export async function eventually<T>(
-  look: () => T | undefined | false | Promise<T | undefined | false>,
-  timeoutMs = 10_000,
-): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${look.toString()}`);
-    await delay(5);
   }
 }
 

@@ -18,7 +18,8 @@ import {
 } from "../../src/protected-resource/protected-resource.ts";
 import type { RequestContext } from "../../src/request-context.ts";
 import { isWebSocketUpgrade } from "../../src/websocket.ts";
-import { ask, H2Peer, hostConfig, portOf, startUpstream, until } from "../forward-harness.ts";
+import { until } from "@gatehouse/testbed/until";
+import { ask, H2Peer, hostConfig, portOf, startUpstream } from "../forward-harness.ts";
 import { hostname } from "./authorization-server-harness.ts";
 import { CLIENT, TokenMint, type Minted } from "./token-mint.ts";
 
@@ -158,7 +159,7 @@ export class ProtectedHost {
   /** The last record of a request. */
   async lastRecord(count: number): Promise<LogRecord> {
     const ended = (): LogRecord[] => this.records.filter(({ event }) => event === "request_ended");
-    await until(`record ${count}`, () => ended().length >= count);
+    await until(() => ended().length >= count);
     return ended().at(count - 1) ?? ({} as LogRecord);
   }
 

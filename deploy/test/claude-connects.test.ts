@@ -1,6 +1,7 @@
 /** The flow of the log, through both tiers: from the first 401 to tool calls, a refresh and a revocation. */
 import { once } from "node:events";
-import type { IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { startMcpUpstream, type McpUpstream } from "@gatehouse/testbed/mcp-upstream";
@@ -353,6 +354,80 @@ describe("a request whose body is late has no more rights than one that comes no
       async () => (await post(undefined)).status,
       (now) => now === 401,
     );
+  });
+});
+
+describe("a request that is still arriving when it may not come any more is refused, and its upstream does not act", () => {
+  /** What the upstream hears of requests: that one began, that one is whole. */
+  const heard: string[] = [];
+  let server: Server;
+
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      heard.push("begun");
+      request.resume().on("end", () => {
+        heard.push("whole");
+        response.end();
+      });
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+  });
+
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  async function configure(config: Record<string, unknown>): Promise<void> {
+    const { port } = server.address() as AddressInfo;
+    await bed.configure({ hostname: HOST, upstreamUrl: `http://127.0.0.1:${port}`, config });
+  }
+
+  test.each([
+    [
+      "its token is revoked",
+      401,
+      async (token: string) => {
+        await bed.gatehouse.store.del(`oauth:token:${decodeJwt(token).jti}`);
+      },
+    ],
+    ["its user is struck off the list", 503, () => configure({ auth_required_users: ["octocat"] })],
+    [
+      "a rule wants to see its body",
+      503,
+      () => configure({ scope_rules: [{ mcp_method: "tools/call", tool: "delete_*", scope: "admin" }] }),
+    ],
+    ["the host is disabled", 503, () => configure({ enabled: false })],
+  ])("%s: %i", async (_what, status, change) => {
+    await configure({});
+    const { access_token: token } = (await connect("hubot")).tokens;
+    heard.length = 0;
+    const held = startRequest(bed.gatehouse, {
+      hostname: HOST,
+      path: "/mcp",
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${token}`,
+        "content-type": "application/json",
+        "content-length": "40",
+      },
+    });
+    const answered = once(held, "response") as Promise<[IncomingMessage]>;
+    held.write('{"jsonrpc":"2.0",');
+    await until(() => heard.includes("begun"));
+    await change(token);
+    const [answer] = await answered;
+    expect(answer.statusCode).toBe(status);
+    expect("www-authenticate" in answer.headers).toBe(status === 401);
+    answer.resume();
+    held.end(" ".repeat(23));
+    await once(answer, "close");
+    expect(heard).toEqual(["begun"]);
+  });
+
+  afterAll(async () => {
+    await bed.configure({ hostname: HOST, upstreamUrl: upstream.url });
+    await until(async () => (await post(undefined)).status === 401);
   });
 });
 

@@ -90,12 +90,19 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#options.writer.end([]);
   }
 
+  /**
+   * Refuses a request that is still arriving, as one that comes now would be: the upstream never gets the end of it, so it does not act.
+   * One that has arrived is left to finish.
+   */
+  endUnfinished(reason: StreamEndReason): void {
+    const { body } = this.#options;
+    if (body === undefined || body.isWhole) return;
+    this.#cutOff(reason === "token_revoked" ? 401 : 503, reason);
+  }
+
   /** Ends the exchange at once. */
   abort(): void {
-    if (this.#phase === "over") return;
-    this.#options.access.endedBy = "gateway";
-    this.#leaveUpstream(new UpstreamError("reset"));
-    this.#fail(503, "stopping");
+    this.#cutOff(503, "stopping");
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -188,6 +195,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
     const kind = upstreamErrorKind(error);
     this.#fail(kind === "timeout" ? 504 : 502, kind);
+  }
+
+  #cutOff(status: ShortStatus, reason: StreamEndReason): void {
+    if (this.#phase === "over") return;
+    this.#options.access.endedBy = "gateway";
+    this.#leaveUpstream(new UpstreamError("reset"));
+    this.#fail(status, reason);
   }
 
   #fail(status: ShortStatus, reason: string): void {

@@ -52,6 +52,12 @@ type Admission =
   | ({ readonly ok: true } & Way)
   | { readonly ok: false; readonly status: ShortStatus; readonly reason: string };
 
+/**
+ * What is taken back of an exchange: `all` ends streams, and refuses a request whose body is still arriving; `unfinished` does that alone.
+ * A whole request is at its upstream, and its answer is left to finish.
+ */
+export type Withdrawal = "all" | "unfinished" | "nothing";
+
 /** What is known of a request before anything is decided about it. */
 interface Arrival {
   readonly request: PeerRequest;
@@ -157,16 +163,20 @@ export class Forwarder {
     });
   }
 
-  /**
-   * Ends event streams and WebSockets in order, those whose context is meant or all; other responses are left to finish, unless
-   * they turn out to be streams.
-   */
-  endStreams(
-    reason: StreamEndReason = "stopping",
-    isMeant: (context: ForwardContext) => boolean = () => true,
-  ): void {
-    for (const { exchange, context } of this.#running) if (isMeant(context)) exchange.endStream(reason);
-    this.#webSockets.endAll(reason, isMeant);
+  /** Ends event streams and WebSockets in order; other responses are left to finish, unless they turn out to be streams. */
+  endStreams(): void {
+    for (const { exchange } of this.#running) exchange.endStream("stopping");
+    this.#webSockets.endAll("stopping");
+  }
+
+  /** Takes back what was let through, as far as its {@link Withdrawal} says for its context. */
+  withdraw(reason: StreamEndReason, of: (context: ForwardContext) => Withdrawal): void {
+    for (const { exchange, context } of this.#running) {
+      const withdrawal = of(context);
+      if (withdrawal !== "nothing") exchange.endUnfinished(reason);
+      if (withdrawal === "all") exchange.endStream(reason);
+    }
+    this.#webSockets.endAll(reason, (context) => of(context) === "all");
   }
 
   /**

@@ -126,7 +126,7 @@ export class Instance implements RunningProcess {
       log: counted,
       oauth: config,
       documents,
-      endStreams: (reason, isMeant) => this.#forwarder.endStreams(reason, isMeant),
+      withdraw: (reason, of) => this.#forwarder.withdraw(reason, of),
       onReady: (protection) => this.#server.protect(protection),
       onTokenCheck: (result) => metrics.countTokenCheck(result),
     });

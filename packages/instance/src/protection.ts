@@ -3,13 +3,12 @@ import type { HostConfig } from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
 import type { SealingKeys } from "@gatehouse/shared/sealing";
-import type { StreamEndReason } from "./access-log.ts";
 import { serveProtected, type Behind, type Serve } from "./app.ts";
 import { AuthorizationServer } from "./authorization-server/authorization-server.ts";
 import type { DocumentFetcherOptions } from "./authorization-server/document-fetch.ts";
 import type { GitHubSettings } from "./authorization-server/github-options.ts";
 import { ProviderLogin } from "./authorization-server/login.ts";
-import type { ForwardContext } from "./identity-headers.ts";
+import type { Forwarder } from "./forward.ts";
 import { abuseLimitsOf, lifetimesOf, registrationLimitsOf, type OAuthConfig } from "./oauth-options.ts";
 import { ProtectedResource } from "./protected-resource/protected-resource.ts";
 import type { TokenCheck } from "./protected-resource/token-check.ts";
@@ -36,8 +35,8 @@ export interface ProtectionOptions {
   readonly signingKeyCopy: string | null;
   /** How metadata documents of clients are fetched, as far as the options don't say it. */
   readonly documents?: DocumentFetcherOptions | undefined;
-  /** Ends those open streams whose context is meant. */
-  readonly endStreams: (reason: StreamEndReason, isMeant: (context: ForwardContext) => boolean) => void;
+  /** Takes back what was let through; {@link Forwarder.withdraw}. */
+  readonly withdraw: Forwarder["withdraw"];
   /** Told what came of the credentials of each request to the protected resource. */
   readonly onTokenCheck: (result: TokenCheck) => void;
 }
@@ -71,7 +70,7 @@ export async function openProtection(options: ProtectionOptions): Promise<Protec
     keys: server.signingKeys,
     redisUrl,
     redis,
-    endStreams: options.endStreams,
+    withdraw: options.withdraw,
     sessions: { seconds: oauth.mcpSessionSeconds },
     onTokenCheck: options.onTokenCheck,
   });

@@ -40,6 +40,7 @@ export class RequestBody extends Readable {
   readonly #options: RequestBodyOptions;
   #bytes = 0;
   #isReading = false;
+  #isWhole = false;
   #clock: NodeJS.Timeout | undefined;
 
   constructor(source: IncomingMessage | Http2ServerRequest, options: RequestBodyOptions) {
@@ -51,6 +52,11 @@ export class RequestBody extends Readable {
   /** Bytes of the body that arrived so far. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** All of it has arrived: what the upstream was asked can't be taken back any more. */
+  get isWhole(): boolean {
+    return this.#isWhole;
   }
 
   /** From now on the body may pause as long as it likes: the upstream has begun to answer and knows what it waits for. */
@@ -67,7 +73,7 @@ export class RequestBody extends Readable {
     this.#isReading = true;
     if (this.#options.whole !== undefined) {
       this.#onData(this.#options.whole);
-      if (!this.destroyed) this.push(null);
+      if (!this.destroyed) this.#finish();
       return;
     }
     if (this.#options.maxIdleMs > 0) this.#clock = setTimeout(this.#onIdle, this.#options.maxIdleMs);
@@ -102,12 +108,17 @@ export class RequestBody extends Readable {
     this.stopClock();
     // Node ends the body of an HTTP/2 stream that was reset like one that is whole.
     if (isReset(this.#source)) this.#cut();
-    else this.push(null);
+    else this.#finish();
   };
 
   readonly #onClose = (): void => {
     if (!this.#source.readableEnded) this.#cut();
   };
+
+  #finish(): void {
+    this.#isWhole = true;
+    this.push(null);
+  }
 
   /** Closed before its end: an upstream must never take what came so far for the whole. */
   #cut(): void {

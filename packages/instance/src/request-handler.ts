@@ -76,7 +76,7 @@ export class RequestHandler implements HttpEvents {
     this.#closed = hostRefusal(config, readiness);
     // A host that is away for a moment lets its streams be; one that may not serve must not go on serving.
     if (!config?.enabled || (config.auth_enabled && !readiness.ok))
-      this.#options.forwarder.endStreams("host_closed");
+      this.#options.forwarder.withdraw("host_closed", () => "all");
     else this.#protection?.resource.configure(config);
   }
 

@@ -165,7 +165,7 @@ describe("who ended it", () => {
     expect(await at.ended()).toMatchObject({ status: 499, ended_by: "peer", reason: "aborted_by_peer" });
     ask(at, "GET /ws2", UPGRADE);
     await until(() => (upstream.received[1] ?? "").includes("/ws2"));
-    at.forwarder.endStreams("token_revoked");
+    at.forwarder.withdraw("token_revoked", () => "all");
     expect(await at.ended(2)).toMatchObject({ status: 502, ended_by: "gateway", reason: "token_revoked" });
   });
 

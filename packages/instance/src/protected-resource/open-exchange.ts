@@ -28,6 +28,14 @@ export function objection(
   return "status" in judged ? judged : undefined;
 }
 
+/** True when a request that comes now would have its body looked at: what was let through without that has only as long as it arrives. */
+export function wouldBeRead(policy: ResourcePolicy, { head, token }: OpenExchange): boolean {
+  const request = policy.receive(head);
+  if ("status" in request || token === undefined || policy.isExcluded(request.path)) return false;
+  const judged = policy.judge(request, token);
+  return "scopes" in judged && policy.openRules(request, judged.scopes).length > 0;
+}
+
 /** Whether a response or socket is closed, from before its first await on: a listener that comes later might never be called. */
 export class ExchangeLife {
   isOver = false;

@@ -5,7 +5,8 @@ import type { HostConfig } from "@gatehouse/shared/host-config";
 import { OpenSet } from "@gatehouse/shared/open-set";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
-import { AccessRecord, PEER_LEFT_STATUS, type StreamEndReason } from "../access-log.ts";
+import { AccessRecord, PEER_LEFT_STATUS } from "../access-log.ts";
+import type { Forwarder, Withdrawal } from "../forward.ts";
 import type { ForwardContext, Identity } from "../identity-headers.ts";
 import { mcpMessageOfBody, mcpMessageOfHeaders, type McpMessage } from "../mcp-message.ts";
 import { TokenVerifier, type VerifiedToken } from "../oauth/access-token.ts";
@@ -18,7 +19,7 @@ import { sendAnswer, sendAnswerOnSocket } from "./answer-writer.ts";
 import { errorAnswer, rpcAnswer, SESSION_NOT_FOUND, type Answer } from "./answer.ts";
 import { GuardedPassage } from "./guarded-passage.ts";
 import { checkMessages } from "./message-check.ts";
-import { ExchangeLife, objection, type OpenExchange } from "./open-exchange.ts";
+import { ExchangeLife, objection, wouldBeRead, type OpenExchange } from "./open-exchange.ts";
 import { readRequestHead, type RequestHead } from "./request-head.ts";
 import { ResourcePolicy, type Bearer, type JudgedRequest } from "./resource-policy.ts";
 import type { TokenCheck } from "./token-check.ts";
@@ -34,8 +35,8 @@ export interface ProtectedResourceOptions {
   readonly redisUrl: string;
   /** For session bindings. */
   readonly redis: RedisClient;
-  /** Ends those open streams whose context is meant. */
-  readonly endStreams: (reason: StreamEndReason, isMeant: (context: ForwardContext) => boolean) => void;
+  /** Takes back what was let through; {@link Forwarder.withdraw}. */
+  readonly withdraw: Forwarder["withdraw"];
   readonly sessions?: Pick<SessionBindingsOptions, "seconds" | "maxSessions">;
   readonly maxTokens?: number;
   /** Told once for each request to the protected host, what came of its credentials. */
@@ -103,18 +104,19 @@ export class ProtectedResource {
   }
 
   /**
-   * Follows a host config: requests carry their own, so this is for what is open. Streams that would not be let through any more are
-   * ended, those from before the host was protected among them.
+   * Follows a host config: requests carry their own, so this is for what is open. What would not be let through any more is taken back,
+   * streams from before the host was protected among it; and so is a body that is still arriving and would be looked at by now.
    */
   configure(config: HostConfig): void {
     this.#config = config;
     if (!config.auth_enabled) return;
     const policy = this.#policy(config);
-    const kept = new Set<ForwardContext>();
+    const kept = new Map<ForwardContext, Withdrawal>();
     for (const exchange of this.#open) {
-      if (objection(policy, exchange) === undefined) kept.add(exchange.context);
+      if (objection(policy, exchange) !== undefined) continue;
+      kept.set(exchange.context, wouldBeRead(policy, exchange) ? "unfinished" : "nothing");
     }
-    this.#options.endStreams("not_allowed_any_more", (context) => !kept.has(context));
+    this.#options.withdraw("not_allowed_any_more", (context) => kept.get(context) ?? "all");
   }
 
   /** Returns the context to forward a request with, or undefined when it was answered here, and recorded. */
@@ -245,7 +247,8 @@ export class ProtectedResource {
 
   #endOpen(isMeant: (exchange: OpenExchange) => boolean): void {
     const meant = new Set([...this.#open].filter(isMeant).map(({ context }) => context));
-    if (meant.size > 0) this.#options.endStreams("token_revoked", (context) => meant.has(context));
+    if (meant.size > 0)
+      this.#options.withdraw("token_revoked", (context) => (meant.has(context) ? "all" : "nothing"));
   }
 
   #policy(config: HostConfig): ResourcePolicy {

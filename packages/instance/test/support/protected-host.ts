@@ -98,7 +98,7 @@ export class ProtectedHost {
       keys: this.keys,
       redisUrl: this.store.url,
       redis: this.redis,
-      endStreams: (reason, isMeant) => this.forwarder.endStreams(reason, isMeant),
+      withdraw: (reason, of) => this.forwarder.withdraw(reason, of),
       ...options,
     });
   }

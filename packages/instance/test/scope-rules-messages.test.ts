@@ -93,6 +93,12 @@ describe("a tool rule, for a token that lacks its scope", () => {
     const headers = { "content-type": "text/plain" };
     expect((await host.rpc(call("delete_all"), { token, headers })).status).toBe(403);
     expect((await host.rpc(call("delete_all"), { token, headers, path: "/MCP" })).status).toBe(403);
+    for (const type of ["application/vnd.api+json", "application/jsonx", "application/json, text/plain"]) {
+      const typed = { "content-type": type };
+      expect((await host.rpc(call("delete_all"), { token, headers: typed, path: "/elsewhere" })).status).toBe(
+        403,
+      );
+    }
   });
 });
 
@@ -141,6 +147,35 @@ describe("bodies that two parsers could read in two ways: 400, never forwarded",
     const body = gzipSync(JSON.stringify(call("delete_all")));
     const zipped = { ...headers, "content-encoding": "gzip" };
     expect((await host.ask("/mcp", { method: "POST", token, headers: zipped, body })).status).toBe(415);
+    expect(host.seen).toEqual([]);
+  });
+
+  test.each(["utf-7", "UTF-16LE", '"utf-7"', "utf-8; charset=utf-7", "iso-8859-1"])(
+    "a body that is to be decoded as %s",
+    async (charset) => {
+      const headers = { "content-type": `application/json; charset=${charset}` };
+      expect((await host.rpc(call("+AGQ-elete_all"), { token, headers })).status).toBe(415);
+      expect(host.seen).toEqual([]);
+    },
+  );
+
+  test("as UTF-8 it may be announced", async () => {
+    for (const charset of ["utf-8", '"UTF-8"', "utf8"]) {
+      const headers = { "content-type": `application/json; charset=${charset}` };
+      expect((await host.rpc(call("get_weather"), { token, headers })).status).toBe(200);
+    }
+  });
+
+  test("a body of two types, also outside the endpoint", async () => {
+    const body = JSON.stringify(call("get_weather"));
+    for (const path of ["/mcp", "/elsewhere"]) {
+      const peer = new RawPeer(
+        host.h1Port,
+        `POST ${path} HTTP/1.1\r\nHost: app.example\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      );
+      await peer.sees("400 Bad Request");
+      peer.socket.destroy();
+    }
     expect(host.seen).toEqual([]);
   });
 

@@ -16,10 +16,10 @@ function rules(
   return new ScopeRules({ resource_endpoint: endpoint, scope_rules });
 }
 
-const get = (path: string): { method: string; path: string; isJson: boolean } => ({
+const get = (path: string): { method: string; path: string; mayBeJson: boolean } => ({
   method: "GET",
   path,
-  isJson: false,
+  mayBeJson: false,
 });
 
 describe("without rules", () => {
@@ -79,8 +79,11 @@ describe("rules", () => {
       { methods: ["DELETE"], scope: "admin" },
       { path: "/reports/*", scope: "reports" },
     ]);
-    expect(policy.needs({ method: "GET", path: "/reports/1", isJson: false })).toEqual(["user", "reports"]);
-    expect(policy.needs({ method: "DELETE", path: "/reports/1", isJson: false })).toEqual([
+    expect(policy.needs({ method: "GET", path: "/reports/1", mayBeJson: false })).toEqual([
+      "user",
+      "reports",
+    ]);
+    expect(policy.needs({ method: "DELETE", path: "/reports/1", mayBeJson: false })).toEqual([
       "admin",
       "user",
       "reports",
@@ -89,16 +92,28 @@ describe("rules", () => {
     expect(policy.needs(get("/reports"))).toEqual(["user", "reports"]);
   });
 
+  test("match an exact path with and without a slash at the end", () => {
+    for (const ruled of ["/admin", "/admin/"]) {
+      const policy = rules([{ path: ruled, scope: "admin" }]);
+      for (const path of ["/admin", "/admin/", "/Admin/;x"])
+        expect(policy.needs(get(path))).toContain("admin");
+      expect(policy.needs(get("/admin/x"))).not.toContain("admin");
+    }
+    const root = rules([{ path: "/", scope: "admin" }]);
+    expect(root.needs(get("/"))).toContain("admin");
+    expect(root.needs(get("/x"))).not.toContain("admin");
+  });
+
   test("match a path in any letter case and with path parameters, and HEAD as GET", () => {
     const policy = rules([{ methods: ["GET"], path: "/Admin/*", scope: "admin" }]);
     for (const path of ["/admin/x", "/ADMIN", "/admin;a=b/x"])
       expect(policy.needs(get(path))).toContain("admin");
-    expect(policy.needs({ method: "HEAD", path: "/admin", isJson: false })).toContain("admin");
+    expect(policy.needs({ method: "HEAD", path: "/admin", mayBeJson: false })).toContain("admin");
   });
 
   test("about one method say nothing of another, and HEAD is no other method's", () => {
     const needs = (method: string, ruled: string): readonly string[] =>
-      rules([{ methods: [ruled], scope: "admin" }]).needs({ method, path: "/x", isJson: false });
+      rules([{ methods: [ruled], scope: "admin" }]).needs({ method, path: "/x", mayBeJson: false });
     expect(needs("POST", "GET")).toEqual(["user"]);
     expect(needs("HEAD", "POST")).toEqual(["user"]);
     expect(needs("HEAD", "HEAD")).toEqual(["admin", "user"]);
@@ -111,7 +126,7 @@ describe("rules", () => {
       { path: "/mcp", scope: "user" },
     ]);
     expect(policy.needs(get("/mcp"))).toEqual(["user", "mcp"]);
-    expect(policy.messageRules({ method: "POST", path: "/mcp", isJson: true })).toEqual([
+    expect(policy.messageRules({ method: "POST", path: "/mcp", mayBeJson: true })).toEqual([
       { mcpMethod: "tools/call", name: "delete_*", scope: "admin" },
       { mcpMethod: "resources/*", name: undefined, scope: "reports" },
     ]);
@@ -124,21 +139,21 @@ describe("rules", () => {
 
   test("about messages hold on the endpoint, and for JSON anywhere, unless they have a path", () => {
     const anywhere = rules([{ tool: "delete_*", scope: "admin" }]);
-    const post = (path: string, isJson: boolean): number =>
-      anywhere.messageRules({ method: "POST", path, isJson }).length;
+    const post = (path: string, mayBeJson: boolean): number =>
+      anywhere.messageRules({ method: "POST", path, mayBeJson }).length;
     expect([post("/mcp", false), post("/MCP", false), post("/mcp;x", false)]).toEqual([1, 1, 1]);
     expect([post("/upload", false), post("/upload", true)]).toEqual([0, 1]);
     const placed = rules([{ tool: "delete_*", path: "/mcp", scope: "admin" }]);
-    expect(placed.messageRules({ method: "POST", path: "/upload", isJson: true })).toEqual([]);
+    expect(placed.messageRules({ method: "POST", path: "/upload", mayBeJson: true })).toEqual([]);
     const elsewhere = rules([{ tool: "delete_*", path: "/upload", scope: "admin" }]);
-    expect(elsewhere.messageRules({ method: "POST", path: "/upload", isJson: false })).toHaveLength(1);
+    expect(elsewhere.messageRules({ method: "POST", path: "/upload", mayBeJson: false })).toHaveLength(1);
   });
 
   test("a tool alone means tools/call; a batch needs the union; a message nobody can see needs all", () => {
     const list = rules([
       { tool: "delete_*", scope: "admin" },
       { mcp_method: "resources/*", scope: "reports" },
-    ]).messageRules({ method: "POST", path: "/mcp", isJson: true });
+    ]).messageRules({ method: "POST", path: "/mcp", mayBeJson: true });
     const needs = (...messages: [method: string, name?: string][]): readonly string[] =>
       messageNeeds(
         list,

@@ -60,7 +60,11 @@ async function readMessageBody(
   source: Request,
   head: RequestHead,
 ): Promise<Answer | { readonly body: Buffer }> {
-  const { contentLength = 0, contentEncoding } = head;
+  const { contentLength = 0, contentEncoding, contentTypes } = head;
+  if (contentTypes.length > 1)
+    return errorAnswer(400, "bad_request", "message_ambiguous: more than one Content-Type");
+  if (!isUtf8(contentTypes[0] ?? ""))
+    return errorAnswer(415, "unsupported_media_type", "message_unreadable: charset");
   if (contentEncoding !== undefined && contentEncoding.toLowerCase() !== "identity") {
     return errorAnswer(415, "unsupported_media_type", "message_unreadable: Content-Encoding");
   }
@@ -76,6 +80,12 @@ async function readMessageBody(
     case "aborted":
       return errorAnswer(PEER_LEFT_STATUS, "aborted", "aborted_by_peer");
   }
+}
+
+/** JSON is UTF-8 (RFC 8259 section 8.1), yet some servers decode it by the `charset` of its type: UTF-7 would hide a name from the rules. */
+function isUtf8(contentType: string): boolean {
+  const charsets = contentType.match(/charset[^;,]*/gi) ?? [];
+  return charsets.every((parameter) => /^charset[ \t]*=[ \t]*"?utf-?8"?[ \t]*$/i.test(parameter));
 }
 
 function tooLarge(): Answer {

@@ -13,7 +13,8 @@ export interface RequestHead extends MirroredFields {
   /** All values joined: a text with a comma is no origin. */
   readonly origin: string | undefined;
   readonly sessionIds: readonly string[];
-  readonly contentType: string | undefined;
+  /** More than one is read one way here and another way there. */
+  readonly contentTypes: readonly string[];
   readonly contentEncoding: string | undefined;
   readonly contentLength: number | undefined;
   /** `Access-Control-Request-Method` makes an OPTIONS a preflight. */
@@ -67,7 +68,7 @@ export function readRequestHead(request: {
     mcpMethod: joined("mcp-method"),
     mcpName: joined("mcp-name"),
     protocolVersion: joined("mcp-protocol-version"),
-    contentType: joined("content-type"),
+    contentTypes: values.get("content-type") ?? [],
     contentEncoding: joined("content-encoding"),
     contentLength: length === undefined ? undefined : Number(length),
     preflightMethod: joined("access-control-request-method"),

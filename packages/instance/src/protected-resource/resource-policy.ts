@@ -34,7 +34,6 @@ export interface Bearer {
 const METADATA_MAX_AGE = 300;
 const METADATA_METHODS = "GET, HEAD";
 const ANY_ORIGIN: Answer["fields"] = [["Access-Control-Allow-Origin", "*"]];
-const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json[ \t]*(?:;|$)/i;
 
 /** What a client is told about a token that is refused, and the clause behind it. */
 const PROBLEMS: Readonly<Record<TokenProblem, readonly [description: string, clause: string]>> = {
@@ -72,7 +71,7 @@ export class ResourcePolicy {
 
   /** Returns the answer that needs no look at credentials, or the request as rules can judge it. */
   receive(head: RequestHead): Answer | JudgedRequest {
-    const { method, target, contentType } = head;
+    const { method, target, contentTypes } = head;
     if (target === undefined) return errorAnswer(400, "bad_request", "bad_target");
     const { path, query } = target;
     if (!target.isCanonical) return errorAnswer(400, "bad_request", "path_not_canonical");
@@ -82,7 +81,13 @@ export class ResourcePolicy {
       return errorAnswer(403, "origin_not_allowed", "origin_not_allowed (MCP Streamable HTTP, Security)");
     }
     if (isPreflight(head)) return { status: 204, fields: preflightFields(head.preflightFields), body: "" };
-    return { method, path, query, head, isJson: JSON_TYPE.test(contentType ?? "") };
+    return {
+      method,
+      path,
+      query,
+      head,
+      mayBeJson: contentTypes.length > 1 || /json/i.test(contentTypes[0] ?? ""),
+    };
   }
 
   isExcluded(path: string): boolean {

@@ -6,8 +6,8 @@ export interface RuledRequest {
   readonly method: string;
   /** Canonical. */
   readonly path: string;
-  /** True when the body may be a JSON-RPC message even outside the endpoint. */
-  readonly isJson: boolean;
+  /** True when an upstream may take the body for a JSON-RPC message even outside the endpoint: some only look how its type begins. */
+  readonly mayBeJson: boolean;
 }
 
 /** A rule about MCP messages. */
@@ -31,8 +31,8 @@ const OTHER_SCOPES: readonly string[] = ["user"];
 
 /**
  * Which scopes a request needs (contract section 4): `mcp` on the endpoint and below it, `user` elsewhere, and on top of that
- * what every matching rule names. Rules only ever add: no mistake in one opens anything. They match a path without letter case and
- * without path parameters, because upstreams route like that, and what merely looks like the endpoint needs both scopes.
+ * what every matching rule names. Rules only ever add: no mistake in one opens anything. They match a path without letter case,
+ * path parameters and a slash at the end, because upstreams route like that, and what merely looks like the endpoint needs both scopes.
  */
 export class ScopeRules {
   readonly #endpoint: string;
@@ -64,7 +64,7 @@ export class ScopeRules {
    */
   messageRules(request: RuledRequest): readonly MessageRule[] {
     if (this.#rules.length === 0) return [];
-    const mayBeMessage = request.isJson || isAtOrBelow(loose(request.path), loose(this.#endpoint));
+    const mayBeMessage = request.mayBeJson || isAtOrBelow(loose(request.path), loose(this.#endpoint));
     return this.#rules
       .filter((rule) => isAboutMessages(rule) && matchesRequest(rule, request))
       .filter((rule) => rule.path !== undefined || mayBeMessage)
@@ -146,7 +146,13 @@ function isAtOrBelow(path: string, prefix: string): boolean {
   return path.startsWith(prefix) && (path.length === prefix.length || path[prefix.length] === "/");
 }
 
-/** As upstreams may read it that route without letter case (Express) or strip path parameters (servlets, RFC 3986 section 3.3). */
+/**
+ * As upstreams may read it that route without letter case or without a slash at the end (Express), or strip path parameters (servlets,
+ * RFC 3986 section 3.3).
+ */
 function loose(path: string): string {
-  return path.replaceAll(/;[^/]*/g, "").toLowerCase();
+  return path
+    .replaceAll(/;[^/]*/g, "")
+    .replace(/\/$/, "")
+    .toLowerCase();
 }

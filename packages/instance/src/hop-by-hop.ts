@@ -1,19 +1,19 @@
 /**
  * Fields that are about one connection only and never travel further (RFC 9110 section 7.6.1, with `http2-settings` of the
- * upgrade that RFC 9113 dropped). `te` and `trailer` are decided where they are read; names that `Connection` lists are removed
- * besides.
+ * upgrade that RFC 9113 dropped). `trailer` is decided where it is read; names that `Connection` lists are removed besides.
  */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
   "proxy-connection",
+  "te",
   "transfer-encoding",
   "upgrade",
   "http2-settings",
 ]);
 
 /** Names that `Connection` must not take away: without them the message would change its meaning or its length. */
-const NEVER_NOMINATED: ReadonlySet<string> = new Set(["host", "content-length", "trailer", "te"]);
+const NEVER_NOMINATED: ReadonlySet<string> = new Set(["host", "content-length", "trailer"]);
 
 /** True for a lower-case name that belongs to one connection. */
 export function isHopByHop(name: string): boolean {

@@ -1,3 +1,4 @@
+import { bySpelling } from "./by-spelling.ts";
 import type { RequestContext } from "./request-context.ts";
 import type { NextTrace } from "./trace-context.ts";
 
@@ -48,10 +49,12 @@ export function isOurs(name: string): boolean {
 }
 
 /**
- * True for a name that a peer may never send through (contract section 5). `folded` is the name in lower case with every
- * character that is neither letter nor digit written as `-`: CGI and WSGI upstreams fold `X_Auth_User` and `X-Auth-User` into one
- * variable, so both spellings are one name here.
+ * Returns a name in lower case with every character that is neither letter nor digit written as `-`: CGI and WSGI upstreams fold
+ * `X_Auth_User` and `X-Auth-User` into one variable, so both spellings are one name here.
  */
+export const foldedName = bySpelling((name) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "-"));
+
+/** True for a {@link foldedName} that a peer may never send through (contract section 5). */
 export function isReservedName(folded: string): boolean {
   return (
     folded.startsWith("x-auth-") ||

@@ -66,8 +66,6 @@ function takeField(
     case "trailer":
       seen.trailer = value;
       return false;
-    case "te":
-      return false;
     case "content-length":
       seen.hasLength = true;
       return true;
@@ -95,7 +93,6 @@ const NEVER_TRAILING: ReadonlySet<string> = new Set([
   "proxy-authenticate",
   "retry-after",
   "set-cookie",
-  "te",
   "trailer",
   "vary",
   "www-authenticate",

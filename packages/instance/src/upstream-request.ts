@@ -1,5 +1,10 @@
 import { bySpelling } from "./by-spelling.ts";
-import { appendIdentityHeaders, isReservedName, type ForwardContext } from "./identity-headers.ts";
+import {
+  appendIdentityHeaders,
+  foldedName,
+  isReservedName,
+  type ForwardContext,
+} from "./identity-headers.ts";
 import { isHopByHop, nominatedNames, withoutNames } from "./hop-by-hop.ts";
 import type { NextTrace } from "./trace-context.ts";
 
@@ -33,17 +38,12 @@ interface Reading {
   connection: string;
   /** Where the value of the first cookie field stands in {@link Reading.passed}; 0 before there is one. */
   cookieAt: number;
-  trailersWanted: boolean;
 }
 
 /** What is done with a field that is more than passed or dropped, by its lower-case name. */
 const READERS = {
   connection: (to: Reading, _name: string, value: string) => {
     to.connection += `,${value}`;
-  },
-  te: (to: Reading, _name: string, value: string) => {
-    // Trailers are carried, so the wish for them is (RFC 9110 section 10.1.4); transfer codings are ours to negotiate.
-    to.trailersWanted ||= /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i.test(value);
   },
   cookie: (to: Reading, name: string, value: string) => {
     // HTTP/2 peers may send a cookie in crumbs, which must be joined before they leave HTTP/2 (RFC 9113 section 8.2.3).
@@ -90,7 +90,7 @@ const kindOf = bySpelling(classify);
 function classify(name: string): FieldKind {
   if (name.startsWith(":")) return "drop";
   const lower = name.toLowerCase();
-  const folded = lower.replaceAll(/[^a-z0-9]/g, "-");
+  const folded = foldedName(name);
   if (isReservedName(folded) || folded.startsWith("proxy-")) return "drop";
   if (Object.hasOwn(READERS, folded)) {
     // `Content_Length` and its like: another spelling of a name that decides something is that name to some upstreams.
@@ -113,7 +113,6 @@ export function readRequestFields(rawHeaders: readonly string[]): RequestFields 
     tracestate: [],
     connection: "",
     cookieAt: 0,
-    trailersWanted: false,
   };
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? "";
@@ -122,7 +121,6 @@ export function readRequestFields(rawHeaders: readonly string[]): RequestFields 
     if (kind === "pass") reading.passed.push(name, value);
     else if (kind !== "drop") READERS[kind](reading, name, value);
   }
-  if (reading.trailersWanted) reading.passed.push("TE", "trailers");
   const nominated = reading.connection === "" ? undefined : nominatedNames(reading.connection);
   if (nominated !== undefined) reading.passed = withoutNames(reading.passed, nominated);
   return reading;
@@ -132,7 +130,7 @@ export function readRequestFields(rawHeaders: readonly string[]): RequestFields 
 export interface UpstreamHeaderRules {
   /** Flat name-value list of `custom_headers`, without names that are not the operator's to set. */
   readonly custom: readonly string[];
-  /** Lower-case names of {@link UpstreamHeaderRules.custom}: the peer's own values under them are dropped. */
+  /** {@link foldedName}s of {@link UpstreamHeaderRules.custom}: the peer's own values under them, however spelt, are dropped. */
   readonly customNames: ReadonlySet<string>;
   /** Host to send; undefined: the host as the peer named it (`preserve_host_header`). */
   readonly host: string | undefined;
@@ -145,9 +143,18 @@ export function upstreamHeaders(
   rules: UpstreamHeaderRules,
 ): string[] {
   const passed = context.passage === undefined ? fields.passed : context.passage.requestFields(fields.passed);
-  const headers = rules.customNames.size === 0 ? passed : withoutNames(passed, rules.customNames);
+  const headers = rules.customNames.size === 0 ? passed : withoutCustom(passed, rules.customNames);
   headers.push("Host", rules.host ?? context.host);
   appendIdentityHeaders(headers, context, { trace, tracestate: fields.tracestate });
   for (const text of rules.custom) headers.push(text);
   return headers;
+}
+
+function withoutCustom(fields: readonly string[], customNames: ReadonlySet<string>): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    if (!customNames.has(foldedName(name))) kept.push(name, fields[i + 1] ?? "");
+  }
+  return kept;
 }

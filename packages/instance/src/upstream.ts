@@ -1,6 +1,6 @@
 import { parseUpstream, type HostConfig, type Upstream } from "@gatehouse/shared/host-config";
 import { isHopByHop } from "./hop-by-hop.ts";
-import { isOurs } from "./identity-headers.ts";
+import { foldedName, isOurs } from "./identity-headers.ts";
 import type { UpstreamHeaderRules } from "./upstream-request.ts";
 
 /** What a host config means for forwarding, computed once when the config arrives. */
@@ -30,7 +30,7 @@ export function planUpstream(config: HostConfig): UpstreamPlan {
     caPem: config.target_ca_pem,
     headers: {
       custom: others.flat(),
-      customNames: new Set(others.map(([name]) => name.toLowerCase())),
+      customNames: new Set(others.map(([name]) => foldedName(name))),
       host: customHost ?? (config.preserve_host_header ? undefined : hostOf(upstream)),
     },
     allowedOrigins: config.allowed_origins === undefined ? undefined : new Set(config.allowed_origins),
@@ -47,7 +47,7 @@ function isCustomizable(name: string): boolean {
   return (
     !isHopByHop(name) &&
     !isOurs(name) &&
-    !["content-length", "te", "trailer", "expect", "tracestate"].includes(name)
+    !["content-length", "trailer", "expect", "tracestate"].includes(name)
   );
 }
 

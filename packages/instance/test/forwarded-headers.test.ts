@@ -160,8 +160,7 @@ describe("hop-by-hop fields (RFC 9110 section 7.6.1)", () => {
       "X-End: 1",
     ]);
     expect(answer).toMatch(/^HTTP\/1.1 200 OK/);
-    expect(seen[0]?.join("\n")).not.toMatch(/upgrade|http2|timeout|x-hop|gzip/i);
-    expect(valuesOf(seen[0], "te")).toEqual(["trailers"]);
+    expect(seen[0]?.join("\n")).not.toMatch(/upgrade|http2|timeout|x-hop|gzip|trailers/i);
     expect(valuesOf(seen[0], "x-end")).toEqual(["1"]);
     await send(front, ["Expect: 100-continue", "X-Auth-User: evil", "Content-Length: 2"], "hi");
     expect(seen[1]?.join("\n")).not.toMatch(/expect|evil/i);
@@ -234,7 +233,8 @@ test("custom_headers replace the peer's own; Host and identity stay what the con
       },
     },
   });
-  await send(front, ["x-api-key: forged"]);
+  await send(front, ["x-api-key: forged", "X_Api_Key: forged", "x.api-key: forged"]);
+  expect(seen[0]?.join("\n")).not.toMatch(/forged/);
   expect(valuesOf(seen[0], "x-api-key")).toEqual(["k"]);
   expect(valuesOf(seen[0], "x-auth-token")).toEqual(["t"]);
   expect(valuesOf(seen[0], "x-forwarded-for")).toEqual(["192.0.2.7"]);

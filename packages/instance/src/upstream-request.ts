@@ -6,6 +6,7 @@ import {
   type ForwardContext,
 } from "./identity-headers.ts";
 import { isHopByHop, nominatedNames, withoutNames } from "./hop-by-hop.ts";
+import { claimedIssuer } from "./oauth/signed-token.ts";
 import type { NextTrace } from "./trace-context.ts";
 
 /** The inbound fields that decide something here, and those that travel on. Built in one pass over the raw headers. */
@@ -21,7 +22,11 @@ export interface RequestFields {
   readonly mcpName: string | undefined;
   readonly traceparent: string | undefined;
   readonly tracestate: readonly string[];
+  /** Some Authorization is a bearer token that may be a JWT. */
+  readonly hasJwt: boolean;
 }
+
+const BEARER_JWT = /^bearer[ \t]+eyJ/i;
 
 type FieldKind = keyof typeof READERS | "pass" | "drop";
 
@@ -35,6 +40,7 @@ interface Reading {
   mcpName: string | undefined;
   traceparent: string | undefined;
   tracestate: string[];
+  hasJwt: boolean;
   connection: string;
   /** Where the value of the first cookie field stands in {@link Reading.passed}; 0 before there is one. */
   cookieAt: number;
@@ -44,6 +50,10 @@ interface Reading {
 const READERS = {
   connection: (to: Reading, _name: string, value: string) => {
     to.connection += `,${value}`;
+  },
+  authorization: (to: Reading, name: string, value: string) => {
+    to.hasJwt ||= BEARER_JWT.test(value);
+    to.passed.push(name, value);
   },
   cookie: (to: Reading, name: string, value: string) => {
     // HTTP/2 peers may send a cookie in crumbs, which must be joined before they leave HTTP/2 (RFC 9113 section 8.2.3).
@@ -111,6 +121,7 @@ export function readRequestFields(rawHeaders: readonly string[]): RequestFields 
     mcpName: undefined,
     traceparent: undefined,
     tracestate: [],
+    hasJwt: false,
     connection: "",
     cookieAt: 0,
   };
@@ -142,12 +153,31 @@ export function upstreamHeaders(
   { context, trace }: { readonly context: ForwardContext; readonly trace: NextTrace },
   rules: UpstreamHeaderRules,
 ): string[] {
-  const passed = context.passage === undefined ? fields.passed : context.passage.requestFields(fields.passed);
+  const passed = context.passage?.requestFields(fields.passed) ?? withoutOwnToken(fields, context.host);
   const headers = rules.customNames.size === 0 ? passed : withoutCustom(passed, rules.customNames);
   headers.push("Host", rules.host ?? context.host);
   appendIdentityHeaders(headers, context, { trace, tracestate: fields.tracestate });
   for (const text of rules.custom) headers.push(text);
   return headers;
+}
+
+/**
+ * On an open host Authorization is the upstream's affair, but for an access token of this very host: its client has one from when the
+ * host was protected, and it is good again as soon as it is (MCP, Access Token Privilege Restriction).
+ */
+function withoutOwnToken({ passed, hasJwt }: RequestFields, host: string): string[] {
+  if (!hasJwt) return passed;
+  const issuer = `https://${host.toLowerCase().replace(/:443$/, "")}`;
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < passed.length; i += 2) {
+    const name = passed[i] ?? "";
+    const value = passed[i + 1] ?? "";
+    const isOwn =
+      name.toLowerCase() === "authorization" &&
+      claimedIssuer(value.replace(BEARER_JWT, "eyJ").trim()) === issuer;
+    if (!isOwn) kept.push(name, value);
+  }
+  return kept;
 }
 
 function withoutCustom(fields: readonly string[], customNames: ReadonlySet<string>): string[] {

@@ -191,6 +191,29 @@ describe("hop-by-hop fields (RFC 9110 section 7.6.1)", () => {
   });
 });
 
+test("an access token of this host goes no further on an open host, either; any other does", async () => {
+  const { front, seen } = await observe();
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const token = (type: string, issuer: string): string =>
+    `${part({ typ: type, alg: "RS256" })}.${part({ iss: issuer })}.c2lnbmF0dXJl`;
+  const own = token("at+jwt", "https://app.example:8443");
+  for (const scheme of ["Bearer", "bearer", "Bearer  "])
+    await send(front, [`Authorization: ${scheme} ${own}`]);
+  const foreign = [
+    token("at+jwt", "https://other.example:8443"),
+    token("JWT", "https://app.example:8443"),
+    "eyJ",
+    "eyJx.eyJx.x",
+  ];
+  for (const other of foreign) await send(front, [`Authorization: Bearer ${other}`]);
+  expect(seen.map((headers) => valuesOf(headers, "authorization"))).toEqual([
+    [],
+    [],
+    [],
+    ...foreign.map((other) => [`Bearer ${other}`]),
+  ]);
+});
+
 test("everything else passes: order, letter case, duplicates, MCP fields, credentials on an open host", async () => {
   const { front, seen } = await observe();
   const lines = [

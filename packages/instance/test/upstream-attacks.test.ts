@@ -145,7 +145,13 @@ describe("what an upstream may not say on a protected host", () => {
   });
 
   test("cookies of the login are not the upstream's to set; its own are", async () => {
-    const names = ["__Host-gatehouse-start-abc", "__Secure-gatehouse-interaction", "gatehouse-x"];
+    const names = [
+      "__Host-gatehouse-start-abc",
+      "__Secure-gatehouse-interaction",
+      "gatehouse-x",
+      "=__Host-gatehouse-start-abc",
+      " = gatehouse-x",
+    ];
     const lines = names.map((name) => `Set-Cookie: ${name}=evil; Path=/; Secure; HttpOnly`);
     const octets = answer(
       `200 OK\r\n${lines.join("\r\n")}\r\nSet-Cookie: mine=1\r\nset-cookie: not-gatehouse-x=2\r\nContent-Length: 2`,

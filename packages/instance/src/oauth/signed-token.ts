@@ -80,6 +80,15 @@ export function readSignedToken(token: string, trust: TokenTrust): TokenClaims |
   return readClaims(payload, trust);
 }
 
+/** Returns who an access token claims to be from, without believing it; undefined for what is none (RFC 9068 section 2). Never throws. */
+export function claimedIssuer(token: string): string | undefined {
+  const parts = token.length > MAX_LENGTH ? null : COMPACT.exec(token);
+  const [, header = "", payload = ""] = parts ?? [];
+  const type = readJson(header)?.["typ"];
+  const issuer = typeof type === "string" && TYPE.test(type) ? readJson(payload)?.["iss"] : undefined;
+  return typeof issuer === "string" ? issuer : undefined;
+}
+
 function readHeader(
   text: string,
   keys: ReadonlyMap<string, KeyObject>,

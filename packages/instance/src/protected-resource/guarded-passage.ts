@@ -13,6 +13,8 @@ export interface GuardedPassageOptions {
 
 /** Cookies of the authorization server's pages, whatever prefix guards them. */
 const OWN_COOKIE = /^(?:__Secure-|__Host-)?gatehouse-/;
+/** The same as an upstream might set them: a browser sends a cookie without a name, `=gatehouse-x=1`, as one of the name that its value begins with. */
+const SET_OWN_COOKIE = /^[ \t=]*(?:__Secure-|__Host-)?gatehouse-/;
 /**
  * Fields by which some frameworks take another method or path than the request line's (`_` and `-` alike, as CGI folds them). Method
  * and path are what this host has judged, so here they have no second place.
@@ -71,8 +73,7 @@ export class GuardedPassage implements Passage {
       const name = fields[i] ?? "";
       const value = fields[i + 1] ?? "";
       const lower = name.toLowerCase();
-      if (lower === "www-authenticate" || (lower === "set-cookie" && OWN_COOKIE.test(value.trimStart())))
-        continue;
+      if (lower === "www-authenticate" || (lower === "set-cookie" && SET_OWN_COOKIE.test(value))) continue;
       kept.push(name, value);
     }
     if (status === 401) kept.push("WWW-Authenticate", this.#options.challenge());

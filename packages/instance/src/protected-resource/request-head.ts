@@ -1,4 +1,5 @@
 import { bySpelling } from "../by-spelling.ts";
+import { foldedName } from "../identity-headers.ts";
 import { readRequestTarget, type RequestTarget } from "../canonical-path.ts";
 import type { MirroredFields } from "./message-method.ts";
 
@@ -39,8 +40,7 @@ const FIELDS: ReadonlySet<string> = new Set([
 
 /** The field that a name stands for; empty for those that are not looked at. */
 const fieldOf = bySpelling((name) => {
-  // CGI and WSGI upstreams take `Mcp_Session_Id` for `Mcp-Session-Id`, so here it is that, too.
-  const folded = name.toLowerCase().replaceAll("_", "-");
+  const folded = foldedName(name);
   return FIELDS.has(folded) ? folded : "";
 });
 

@@ -28,7 +28,10 @@ describe("readRequestTarget", () => {
     ["/a%252e%252e", "/a%252e%252e", "", false],
     ["/caf%E9", "/caf%E9", "", false],
     ["/open/%C0%AE%C0%AE/admin", "/open/%C0%AE%C0%AE/admin", "", false],
+    ["/open/..%20/admin", "/open/..%20/admin", "", false],
+    ["/open/.%20%20", "/open/.%20%20", "", false],
     ["/a/...;v/b..;v", "/a/...;v/b..;v", "", true],
+    ["/a/..%20b", "/a/..%20b", "", true],
     ["/100%25", "/100%25", "", true],
     ["/a%7Cb%3Fc%22", "/a%7Cb%3Fc%22", "", true],
   ])("%s passes as it is", (text, ...[path, query, isCanonical]) => {

@@ -12,6 +12,7 @@ import { DEFAULT_LIMITS, type ForwardLimits } from "./forward-limits.ts";
 import type { ForwardContext } from "./identity-headers.ts";
 import { mcpMessageOfBody, mcpMessageOfHeaders } from "./mcp-message.ts";
 import { discard, RequestBody } from "./request-body.ts";
+import { ownOrigin } from "./request-context.ts";
 import { openResponse, type ResponseWriter } from "./response-writer.ts";
 import { answerShortly, type ShortStatus } from "./short-answer.ts";
 import { isSameUpstream, planUpstream, type UpstreamPlan } from "./upstream.ts";
@@ -213,7 +214,7 @@ export class Forwarder {
     // What TRACE answers with holds the fields that only the upstream may see.
     if (method === "TRACE" || method === "CONNECT") return refusal(405, method);
     // On a protected host that was decided before, for its own answers as well.
-    if (context.passage === undefined && !isAllowedOrigin(plan, fields.origin))
+    if (context.passage === undefined && !isAllowedOrigin(plan, fields.origin, context))
       return refusal(403, "origin_not_allowed");
     if (!this.#fits(fields.contentLength ?? 0)) return refusal(413, "content_too_large");
     return { ok: true, plan, pool, fields, target: read.target };
@@ -282,7 +283,12 @@ function hasBody(request: PeerRequest, fields: RequestFields): boolean {
   return fields.isChunked || (fields.contentLength ?? 0) > 0;
 }
 
-/** Without a list the upstream decides; a request without Origin comes from no browser. */
-function isAllowedOrigin({ allowedOrigins }: UpstreamPlan, origin: string | undefined): boolean {
-  return allowedOrigins === undefined || origin === undefined || allowedOrigins.has(origin);
+/** Without a list the upstream decides; a request without Origin comes from no browser, and the host's own pages are its own. */
+function isAllowedOrigin(
+  { allowedOrigins }: UpstreamPlan,
+  origin: string | undefined,
+  context: ForwardContext,
+): boolean {
+  if (allowedOrigins === undefined || origin === undefined) return true;
+  return allowedOrigins.has(origin) || origin === ownOrigin(context);
 }

@@ -27,3 +27,8 @@ export interface RequestContext extends Arrival {
   /** Host or `:authority` as the peer named it, port included: validated to be this hostname. */
   readonly host: string;
 }
+
+/** Returns the origin that a request was made to (RFC 6454 section 6.2), whatever the letter case in which the peer named it. */
+export function ownOrigin({ host }: Pick<RequestContext, "host">): string {
+  return `https://${host.toLowerCase().replace(/:443$/, "")}`;
+}

@@ -7,6 +7,7 @@ import {
 } from "./identity-headers.ts";
 import { isHopByHop, nominatedNames, withoutNames } from "./hop-by-hop.ts";
 import { claimedIssuer } from "./oauth/signed-token.ts";
+import { ownOrigin } from "./request-context.ts";
 import type { NextTrace } from "./trace-context.ts";
 
 /** The inbound fields that decide something here, and those that travel on. Built in one pass over the raw headers. */
@@ -153,7 +154,7 @@ export function upstreamHeaders(
   { context, trace }: { readonly context: ForwardContext; readonly trace: NextTrace },
   rules: UpstreamHeaderRules,
 ): string[] {
-  const passed = context.passage?.requestFields(fields.passed) ?? withoutOwnToken(fields, context.host);
+  const passed = context.passage?.requestFields(fields.passed) ?? withoutOwnToken(fields, ownOrigin(context));
   const headers = rules.customNames.size === 0 ? passed : withoutCustom(passed, rules.customNames);
   headers.push("Host", rules.host ?? context.host);
   appendIdentityHeaders(headers, context, { trace, tracestate: fields.tracestate });
@@ -165,9 +166,8 @@ export function upstreamHeaders(
  * On an open host Authorization is the upstream's affair, but for an access token of this very host: its client has one from when the
  * host was protected, and it is good again as soon as it is (MCP, Access Token Privilege Restriction).
  */
-function withoutOwnToken({ passed, hasJwt }: RequestFields, host: string): string[] {
+function withoutOwnToken({ passed, hasJwt }: RequestFields, issuer: string): string[] {
   if (!hasJwt) return passed;
-  const issuer = `https://${host.toLowerCase().replace(/:443$/, "")}`;
   const kept: string[] = [];
   for (let i = 0; i + 1 < passed.length; i += 2) {
     const name = passed[i] ?? "";

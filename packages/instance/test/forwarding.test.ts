@@ -437,6 +437,8 @@ describe("refusals of our own", () => {
     expect((await ask(front.h1Port, { headers: { origin: "null" } })).status).toBe(403);
     expect((await ask(front.h1Port, { headers: { origin: "https://good.example" } })).status).toBe(200);
     expect((await ask(front.h1Port)).status).toBe(200);
+    const own = { host: "App.Example:8443", origin: "https://app.example:8443" };
+    expect((await ask(front.h1Port, { headers: own })).status).toBe(200);
     const two = raw(
       front,
       "GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://good.example\r\nOrigin: https://evil.example\r\nConnection: close\r\n\r\n",

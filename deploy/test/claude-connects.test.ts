@@ -386,19 +386,17 @@ describe("a request that is still arriving when it may not come any more is refu
   test.each([
     [
       "its token is revoked",
-      401,
       async (token: string) => {
         await bed.gatehouse.store.del(`oauth:token:${decodeJwt(token).jti}`);
       },
     ],
-    ["its user is struck off the list", 503, () => configure({ auth_required_users: ["octocat"] })],
+    ["its user is struck off the list", () => configure({ auth_required_users: ["octocat"] })],
     [
       "a rule wants to see its body",
-      503,
       () => configure({ scope_rules: [{ mcp_method: "tools/call", tool: "delete_*", scope: "admin" }] }),
     ],
-    ["the host is disabled", 503, () => configure({ enabled: false })],
-  ])("%s: %i", async (_what, status, change) => {
+    ["the host is disabled", () => configure({ enabled: false })],
+  ])("%s", async (_what, change) => {
     await configure({});
     const { access_token: token } = (await connect("hubot")).tokens;
     heard.length = 0;
@@ -417,9 +415,7 @@ describe("a request that is still arriving when it may not come any more is refu
     await until(() => heard.includes("begun"));
     await change(token);
     const [answer] = await answered;
-    expect(answer.statusCode).toBe(status);
-    expect("www-authenticate" in answer.headers).toBe(status === 401);
-    answer.resume();
+    expect(answer.resume().statusCode).toBe(503);
     held.end(" ".repeat(23));
     await once(answer, "close");
     expect(heard).toEqual(["begun"]);

@@ -18,11 +18,11 @@ export type RequestTargetRead =
   | { readonly ok: false; readonly problem: string };
 
 /**
- * Segments that are neither empty nor dots (with or without parameters, or spaces, which Windows drops at the end of a name), of the characters that RFC 3986 section 3.3 allows unencoded and, encoded in upper case,
+ * Segments that are neither empty nor dots, also where what some readers drop is dropped (parameters, and spaces at the end of a name), of the characters that RFC 3986 section 3.3 allows unencoded and, encoded in upper case,
  * of those that it does not. An encoded percent sign passes unless hex digits follow: some readers decode twice.
  */
 const CANONICAL_PATH =
-  /^\/(?:(?!\.\.?(?:%20)*(?:[;/]|$))(?:[\w~!$&'()*+,;=:@.-]|%(?:2[023]|3[CEF]|5[BDE]|60|7[BCD]|[89A-F][0-9A-F])|%25(?![0-9A-Fa-f]{2}))+(?:\/|$))*$/;
+  /^\/(?:(?!\.{0,2}(?:%20)*(?:[;/]|$))(?:[\w~!$&'()*+,;=:@.-]|%(?:2[023]|3[CEF]|5[BDE]|60|7[BCD]|[89A-F][0-9A-F])|%25(?![0-9A-Fa-f]{2}))+(?:\/|$))*$/;
 /** Space, controls and DEL can't stand in a target; a fragment never travels (RFC 9112 section 3.2). */
 const FORBIDDEN = /[\u0000-\u0020\u007f#]/;
 const BROKEN_ENCODING = /%(?![0-9A-Fa-f]{2})/;

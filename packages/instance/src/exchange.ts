@@ -91,18 +91,18 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   /**
-   * Refuses a request that is still arriving, as one that comes now would be: the upstream never gets the end of it, so it does not act.
-   * One that has arrived is left to finish.
+   * Ends a request that is still arriving: the upstream never has the whole of it, so it does not act, and the peer is asked to come again
+   * and hear why. What has arrived, or is answered already, is left to finish.
    */
   endUnfinished(reason: StreamEndReason): void {
-    const { body } = this.#options;
-    if (body === undefined || body.isWhole) return;
-    this.#cutOff(reason === "token_revoked" ? 401 : 503, reason);
+    const { body, writer } = this.#options;
+    if (body === undefined || body.isWhole || writer.hasStarted) return;
+    this.#cutOff(reason);
   }
 
   /** Ends the exchange at once. */
   abort(): void {
-    this.#cutOff(503, "stopping");
+    this.#cutOff("stopping");
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -197,11 +197,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#fail(kind === "timeout" ? 504 : 502, kind);
   }
 
-  #cutOff(status: ShortStatus, reason: StreamEndReason): void {
+  #cutOff(reason: StreamEndReason): void {
     if (this.#phase === "over") return;
     this.#options.access.endedBy = "gateway";
     this.#leaveUpstream(new UpstreamError("reset"));
-    this.#fail(status, reason);
+    this.#fail(503, reason);
   }
 
   #fail(status: ShortStatus, reason: string): void {

@@ -54,10 +54,10 @@ type Admission =
   | { readonly ok: false; readonly status: ShortStatus; readonly reason: string };
 
 /**
- * What is taken back of an exchange: `all` ends streams, and refuses a request whose body is still arriving; `unfinished` does that alone.
- * A whole request is at its upstream, and its answer is left to finish.
+ * What is taken back of an exchange. `messages`: what could still bring a message to the upstream, a body that is arriving or a WebSocket;
+ * `all`: event streams, too. A whole request is at its upstream, and its answer is left to finish.
  */
-export type Withdrawal = "all" | "unfinished" | "nothing";
+export type Withdrawal = "all" | "messages" | "nothing";
 
 /** What is known of a request before anything is decided about it. */
 interface Arrival {
@@ -177,7 +177,7 @@ export class Forwarder {
       if (withdrawal !== "nothing") exchange.endUnfinished(reason);
       if (withdrawal === "all") exchange.endStream(reason);
     }
-    this.#webSockets.endAll(reason, (context) => of(context) === "all");
+    this.#webSockets.endAll(reason, (context) => of(context) !== "nothing");
   }
 
   /**

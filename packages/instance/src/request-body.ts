@@ -40,13 +40,14 @@ export class RequestBody extends Readable {
   readonly #options: RequestBodyOptions;
   #bytes = 0;
   #isReading = false;
-  #isWhole = false;
+  #isWhole: boolean;
   #clock: NodeJS.Timeout | undefined;
 
   constructor(source: IncomingMessage | Http2ServerRequest, options: RequestBodyOptions) {
     super({ highWaterMark: BUFFER_BYTES });
     this.#source = source;
     this.#options = options;
+    this.#isWhole = options.whole !== undefined;
   }
 
   /** Bytes of the body that arrived so far. */
@@ -54,7 +55,7 @@ export class RequestBody extends Readable {
     return this.#bytes;
   }
 
-  /** All of it has arrived: what the upstream was asked can't be taken back any more. */
+  /** All of it has arrived and was taken in. */
   get isWhole(): boolean {
     return this.#isWhole;
   }
@@ -73,7 +74,7 @@ export class RequestBody extends Readable {
     this.#isReading = true;
     if (this.#options.whole !== undefined) {
       this.#onData(this.#options.whole);
-      if (!this.destroyed) this.#finish();
+      if (!this.destroyed) this.push(null);
       return;
     }
     if (this.#options.maxIdleMs > 0) this.#clock = setTimeout(this.#onIdle, this.#options.maxIdleMs);
@@ -108,17 +109,15 @@ export class RequestBody extends Readable {
     this.stopClock();
     // Node ends the body of an HTTP/2 stream that was reset like one that is whole.
     if (isReset(this.#source)) this.#cut();
-    else this.#finish();
+    else {
+      this.#isWhole = true;
+      this.push(null);
+    }
   };
 
   readonly #onClose = (): void => {
     if (!this.#source.readableEnded) this.#cut();
   };
-
-  #finish(): void {
-    this.#isWhole = true;
-    this.push(null);
-  }
 
   /** Closed before its end: an upstream must never take what came so far for the whole. */
   #cut(): void {

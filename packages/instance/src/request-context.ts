@@ -28,7 +28,8 @@ export interface RequestContext extends Arrival {
   readonly host: string;
 }
 
-/** Returns the origin that a request was made to (RFC 6454 section 6.2), whatever the letter case in which the peer named it. */
+/** Returns the origin that a request was made to (RFC 6454 section 6.2), however the peer has spelt it. */
 export function ownOrigin({ host }: Pick<RequestContext, "host">): string {
-  return `https://${host.toLowerCase().replace(/:443$/, "")}`;
+  // Letter case, an empty port and zeros before one are the parser's; a name that ends with a dot is the same host to us.
+  return new URL(`https://${host}`).origin.replace(/\.(?=:|$)/, "");
 }

@@ -5,7 +5,6 @@ import type { AccessRecord } from "./access-log.ts";
 /** Answers the gateway gives in the upstream's place, by status: a word for programs and a sentence for people, nothing of the inside. */
 const ANSWERS = {
   400: ["bad_request", "The request target or a header field can't be forwarded."],
-  401: ["invalid_token", "The access token was revoked."],
   403: ["origin_not_allowed", "This origin may not call this host."],
   405: ["method_not_allowed", "This method is not served here."],
   408: ["request_timeout", "The request body did not arrive in time."],

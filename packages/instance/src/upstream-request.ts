@@ -27,6 +27,7 @@ export interface RequestFields {
   readonly hasJwt: boolean;
 }
 
+const AUTHORIZATION = "authorization";
 const BEARER_JWT = /^bearer[ \t]+eyJ/i;
 
 type FieldKind = keyof typeof READERS | "pass" | "drop";
@@ -154,7 +155,7 @@ export function upstreamHeaders(
   { context, trace }: { readonly context: ForwardContext; readonly trace: NextTrace },
   rules: UpstreamHeaderRules,
 ): string[] {
-  const passed = context.passage?.requestFields(fields.passed) ?? withoutOwnToken(fields, ownOrigin(context));
+  const passed = context.passage?.requestFields(fields.passed) ?? withoutOwnToken(fields, context);
   const headers = rules.customNames.size === 0 ? passed : withoutCustom(passed, rules.customNames);
   headers.push("Host", rules.host ?? context.host);
   appendIdentityHeaders(headers, context, { trace, tracestate: fields.tracestate });
@@ -166,14 +167,16 @@ export function upstreamHeaders(
  * On an open host Authorization is the upstream's affair, but for an access token of this very host: its client has one from when the
  * host was protected, and it is good again as soon as it is (MCP, Access Token Privilege Restriction).
  */
-function withoutOwnToken({ passed, hasJwt }: RequestFields, issuer: string): string[] {
+function withoutOwnToken({ passed, hasJwt }: RequestFields, context: ForwardContext): string[] {
   if (!hasJwt) return passed;
+  const issuer = ownOrigin(context);
   const kept: string[] = [];
   for (let i = 0; i + 1 < passed.length; i += 2) {
     const name = passed[i] ?? "";
     const value = passed[i + 1] ?? "";
     const isOwn =
-      name.toLowerCase() === "authorization" &&
+      name.length === AUTHORIZATION.length &&
+      name.toLowerCase() === AUTHORIZATION &&
       claimedIssuer(value.replace(BEARER_JWT, "eyJ").trim()) === issuer;
     if (!isOwn) kept.push(name, value);
   }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "@jest/globals";
+import { ownOrigin } from "../src/request-context.ts";
 import { nextTraceparent } from "../src/trace-context.ts";
 import { readRequestFields } from "../src/upstream-request.ts";
 import {
@@ -197,6 +198,10 @@ test("an access token of this host goes no further on an open host, either; any 
   const token = (type: string, issuer: string): string =>
     `${part({ typ: type, alg: "RS256" })}.${part({ iss: issuer })}.c2lnbmF0dXJl`;
   const own = token("at+jwt", "https://app.example:8443");
+  for (const host of ["app.example:08443", "APP.example.:8443"])
+    expect(ownOrigin({ host })).toBe("https://app.example:8443");
+  for (const host of ["app.example", "app.example.", "app.example:", "app.example:443", "app.example:0443"])
+    expect(ownOrigin({ host })).toBe("https://app.example");
   for (const scheme of ["Bearer", "bearer", "Bearer  "])
     await send(front, [`Authorization: ${scheme} ${own}`]);
   const foreign = [

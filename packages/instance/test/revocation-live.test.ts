@@ -5,6 +5,7 @@ import type { ChainableCommander } from "ioredis";
 import { WebSocket, WebSocketServer } from "ws";
 import { clientKey, tokenKey } from "@gatehouse/shared/redis-keys";
 import { until } from "@gatehouse/testbed/until";
+import { startUpstream } from "./forward-harness.ts";
 import { endlessStream, ProtectedHost } from "./support/protected-host.ts";
 
 /** "Within a second" (contract sections 3 and 4), with room for a machine whose cores are busy. */
@@ -282,12 +283,90 @@ describe("what changes while a body is awaited that has to be looked at", () => 
     expect(status).toBe(401);
   });
 
+  test("a rule is added that it was not looked at for: it is to come again", async () => {
+    const status = await slowly(await host.mint(), () =>
+      host.configure({ scope_rules: [...rules.scope_rules, { tool: "get_*", scope: "admin" }] }),
+    );
+    expect(status).toBe(503);
+  });
+
+  test("the config, but not what holds for it: it passes", async () => {
+    const status = await slowly(await host.mint(), () =>
+      host.configure({ ...rules, custom_headers: { "X-New": "1" } }),
+    );
+    expect(status).toBe(200);
+  });
+
   test("the user is taken off the list: it does not pass", async () => {
     const status = await slowly(await host.mint(), () =>
       host.configure({ ...rules, auth_required_users: [] }),
     );
     expect(status).toBe(401);
   });
+});
+
+describe("a rule about messages that is added", () => {
+  const rules = { scope_rules: [{ tool: "delete_*", scope: "admin" }] };
+
+  test("ends a WebSocket on the endpoint, and no event stream", async () => {
+    host.configure();
+    const token = await host.mint();
+    const socket = await openSocket(token, "/mcp");
+    const stream = await openStream(token);
+    const closed = once(socket, "close");
+    host.configure(rules);
+    await closed;
+    expect(stream.isOpen()).toBe(true);
+    stream.close();
+  });
+
+  test("ends a request that is still arriving, but none whose answer has begun, and none that a config without new rules finds", async () => {
+    const heard: string[] = [];
+    const upstream = await startUpstream((request, response) => {
+      heard.push("begun");
+      if (request.headers["x-early"] !== undefined) response.writeHead(200).write("early");
+      request.resume().on("end", () => response.end("whole"));
+    });
+    const config = { target_url: upstream.url };
+    host.configure(config);
+    const token = await host.mint();
+    const held = async (headers: Record<string, string> = {}): Promise<HeldRequest> => {
+      const before = heard.length;
+      const request = http.request({
+        port: host.h1Port,
+        path: "/mcp",
+        method: "POST",
+        headers: { host: "app.example", authorization: `Bearer ${token}`, "content-length": "4", ...headers },
+      });
+      const answered = once(request, "response") as Promise<[http.IncomingMessage]>;
+      request.write("xx");
+      await until(() => heard.length > before);
+      return { request, answered };
+    };
+    const [waiting, early] = [await held(), await held({ "x-early": "1" })];
+    host.configure({ ...config, custom_headers: { "X-New": "1" } });
+    const [begun] = await early.answered;
+    host.configure({ ...config, ...rules });
+    const [refused] = await waiting.answered;
+    expect(refused.resume().statusCode).toBe(503);
+    waiting.request.end("xx");
+    early.request.end("xx");
+    let text = "";
+    for await (const part of begun as AsyncIterable<Buffer>) text += String(part);
+    expect(text).toBe("earlywhole");
+    const ended = host.records.filter(({ event, status }) => event === "request_ended" && status === 503);
+    expect(ended.at(-1)).toMatchObject({
+      method: "POST",
+      reason: "not_allowed_any_more",
+      ended_by: "gateway",
+    });
+    upstream.close();
+  });
+
+  interface HeldRequest {
+    readonly request: http.ClientRequest;
+    readonly answered: Promise<[http.IncomingMessage]>;
+  }
 });
 
 test("no exchange is remembered longer than it lasts, however it ends", async () => {

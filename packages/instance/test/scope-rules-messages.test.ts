@@ -99,6 +99,10 @@ describe("a tool rule, for a token that lacks its scope", () => {
         403,
       );
     }
+    for (const type of ["application/x-ndjson", "multipart/form-data; boundary=json1", "application/zip"]) {
+      const upload = { method: "POST", token, headers: { "content-type": type }, body: "x" };
+      expect((await host.ask("/upload", upload)).status).toBe(200);
+    }
   });
 });
 
@@ -160,7 +164,7 @@ describe("bodies that two parsers could read in two ways: 400, never forwarded",
   );
 
   test("as UTF-8 it may be announced", async () => {
-    for (const charset of ["utf-8", '"UTF-8"', "utf8"]) {
+    for (const charset of ["utf-8", '"UTF-8"', "utf8", "us-ascii"]) {
       const headers = { "content-type": `application/json; charset=${charset}` };
       expect((await host.rpc(call("get_weather"), { token, headers })).status).toBe(200);
     }

@@ -85,11 +85,18 @@ async function readMessageBody(
 /** JSON is UTF-8 (RFC 8259 section 8.1), yet some servers decode it by the `charset` of its type: UTF-7 would hide a name from the rules. */
 function isUtf8(contentType: string): boolean {
   const charsets = contentType.match(/charset[^;,]*/gi) ?? [];
-  return charsets.every((parameter) => /^charset[ \t]*=[ \t]*"?utf-?8"?[ \t]*$/i.test(parameter));
+  return charsets.every((parameter) =>
+    /^charset[ \t]*=[ \t]*"?(?:utf-?8|us-ascii)"?[ \t]*$/i.test(parameter),
+  );
 }
 
 function tooLarge(): Answer {
   return errorAnswer(413, "content_too_large", `message_too_large: over ${MAX_CHECKED_BYTES} bytes`);
+}
+
+/** True for a request with a body, and for a WebSocket (undefined). */
+export function mayHoldMessage(source: Request | undefined): boolean {
+  return source === undefined || hasBody(source);
 }
 
 function hasBody(request: Request): boolean {

@@ -18,8 +18,8 @@ import { inboundTraceId } from "../trace-context.ts";
 import { sendAnswer, sendAnswerOnSocket } from "./answer-writer.ts";
 import { errorAnswer, rpcAnswer, SESSION_NOT_FOUND, type Answer } from "./answer.ts";
 import { GuardedPassage } from "./guarded-passage.ts";
-import { checkMessages } from "./message-check.ts";
-import { ExchangeLife, objection, wouldBeRead, type OpenExchange } from "./open-exchange.ts";
+import { checkMessages, mayHoldMessage } from "./message-check.ts";
+import { ExchangeLife, hasNewRules, objection, type OpenExchange } from "./open-exchange.ts";
 import { readRequestHead, type RequestHead } from "./request-head.ts";
 import { ResourcePolicy, type Bearer, type JudgedRequest } from "./resource-policy.ts";
 import type { TokenCheck } from "./token-check.ts";
@@ -105,7 +105,7 @@ export class ProtectedResource {
 
   /**
    * Follows a host config: requests carry their own, so this is for what is open. What would not be let through any more is taken back,
-   * streams from before the host was protected among it; and so is a body that is still arriving and would be looked at by now.
+   * streams from before the host was protected among it; and so are messages that are still to come, if rules hold for them that did not.
    */
   configure(config: HostConfig): void {
     this.#config = config;
@@ -114,7 +114,8 @@ export class ProtectedResource {
     const kept = new Map<ForwardContext, Withdrawal>();
     for (const exchange of this.#open) {
       if (objection(policy, exchange) !== undefined) continue;
-      kept.set(exchange.context, wouldBeRead(policy, exchange) ? "unfinished" : "nothing");
+      const before = this.#policy(exchange.context.hostConfig);
+      kept.set(exchange.context, hasNewRules({ now: policy, before }, exchange) ? "messages" : "nothing");
     }
     this.#options.withdraw("not_allowed_any_more", (context) => kept.get(context) ?? "all");
   }
@@ -129,7 +130,8 @@ export class ProtectedResource {
     const head = readRequestHead(request);
     const life = new ExchangeLife(response);
     const decision = await this.#decide(head, context.hostConfig, request);
-    const passed = decision.kind === "pass" ? this.#letThrough(decision, context, life) : decision;
+    const passed =
+      decision.kind === "pass" ? this.#letThrough({ ...decision, source: request }, context, life) : decision;
     this.#tellCheck(passed);
     if ("id" in passed) return passed;
     const answer = this.#policy(context.hostConfig).shared(passed.answer, head);
@@ -148,7 +150,10 @@ export class ProtectedResource {
     const head = readRequestHead(request);
     const life = new ExchangeLife(socket);
     const decision = await this.#decide(head, context.hostConfig, undefined);
-    const passed = decision.kind === "pass" ? this.#letThrough(decision, context, life) : decision;
+    const passed =
+      decision.kind === "pass"
+        ? this.#letThrough({ ...decision, source: undefined }, context, life)
+        : decision;
     this.#tellCheck(passed);
     if ("id" in passed && !life.isOver) return passed;
     // Nobody else would notice a socket that closed before anyone listened.
@@ -201,7 +206,7 @@ export class ProtectedResource {
 
   /** Opens the exchange, unless its ground was taken away while it was decided about. */
   #letThrough(
-    { request, bearer, body }: Passed,
+    { request, bearer, body, source }: Passed & { readonly source: Request | undefined },
     context: RequestContext,
     life: ExchangeLife,
   ): ForwardContext | Refused {
@@ -215,7 +220,12 @@ export class ProtectedResource {
     const admitted = { id, connection, startedAt, hostConfig, host, passage };
     const forwarded: ForwardContext =
       bearer === undefined ? admitted : Object.assign(admitted, { identity: identityOf(bearer) });
-    const open = { head: request.head, token: bearer?.token, context: forwarded };
+    const open = {
+      head: request.head,
+      token: bearer?.token,
+      context: forwarded,
+      mayHoldMessage: mayHoldMessage(source),
+    };
     const objected = this.#lateObjection(open);
     if (objected !== undefined) return { kind: "answer", answer: objected, token: bearer?.token };
     if (life.isOver) return forwarded;
@@ -242,7 +252,10 @@ export class ProtectedResource {
     const config = this.#config ?? context.hostConfig;
     const isRevoked = token !== undefined && this.#verifier.isRevoked(token.jti);
     if (!config.auth_enabled || (config === context.hostConfig && !isRevoked)) return undefined;
-    return objection(this.#policy(config), exchange, isRevoked ? { problem: "revoked" } : undefined);
+    const [now, before] = [this.#policy(config), this.#policy(context.hostConfig)];
+    const objected = objection(now, exchange, isRevoked ? { problem: "revoked" } : undefined);
+    if (objected !== undefined || !hasNewRules({ now, before }, exchange)) return objected;
+    return errorAnswer(503, "unavailable", "not_allowed_any_more");
   }
 
   #endOpen(isMeant: (exchange: OpenExchange) => boolean): void {

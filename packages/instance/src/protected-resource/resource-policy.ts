@@ -33,6 +33,8 @@ export interface Bearer {
 /** Seconds that metadata may be kept. */
 const METADATA_MAX_AGE = 300;
 const METADATA_METHODS = "GET, HEAD";
+/** What some upstream takes for JSON; many only look whether the one of MCP is in there somewhere. */
+const JSON_TYPE = /application\/json|[+/]json(?![\w-])/i;
 const ANY_ORIGIN: Answer["fields"] = [["Access-Control-Allow-Origin", "*"]];
 
 /** What a client is told about a token that is refused, and the clause behind it. */
@@ -86,7 +88,7 @@ export class ResourcePolicy {
       path,
       query,
       head,
-      mayBeJson: contentTypes.length > 1 || /json/i.test(contentTypes[0] ?? ""),
+      mayBeJson: contentTypes.length > 1 || JSON_TYPE.test(contentTypes[0] ?? ""),
     };
   }
 

@@ -6,7 +6,7 @@ export interface RuledRequest {
   readonly method: string;
   /** Canonical. */
   readonly path: string;
-  /** True when an upstream may take the body for a JSON-RPC message even outside the endpoint: some only look how its type begins. */
+  /** True when an upstream may take the body for a JSON-RPC message even outside the endpoint. */
   readonly mayBeJson: boolean;
 }
 

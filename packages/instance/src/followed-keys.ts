@@ -1,12 +1,13 @@
 import type { Hostname } from "@gatehouse/shared/hostname";
 import type { RecordLog } from "@gatehouse/shared/log-record";
 import { TrackedKeys } from "@gatehouse/shared/redis-tracking";
+import { readText } from "@gatehouse/shared/stored-text";
 
 export interface FollowedKeysOptions {
   readonly url: string;
   readonly hostname: Hostname;
   readonly log: RecordLog;
-  /** By key: told each value that was read, null for an absent key. Told again, unchanged ones too, whenever a key is read again. */
+  /** By key: told each value that was read, null for an absent key; a key of the wrong type as {@link readText} tells it. Told again, unchanged ones too, whenever a key is read again. */
   readonly keys: ReadonlyMap<string, (value: string | null) => void>;
 }
 
@@ -100,7 +101,7 @@ export class FollowedKeys {
   async #tell(key: string): Promise<void> {
     let value: string | null;
     try {
-      value = await this.#tracked.redis.get(key);
+      value = await readText(this.#tracked.redis, key);
     } catch {
       // A lost connection is told by `onLost` and read anew when armed; a live one that failed gets another try.
       if (this.#tracked.armed) setTimeout(() => void this.#readKey(key), RETRY_MS).unref();

@@ -131,6 +131,47 @@ describe("a bad document keeps the last good one", () => {
   });
 });
 
+describe("a key of the wrong type is a bad value", () => {
+  const hash = (key: string): Promise<unknown> =>
+    bed.store.multi().del(key).hset(key, "target_url", "http://x").exec();
+  const problem = { key: `proxy:${HOSTNAME}`, expected: "must be a string", got: "a hash" };
+
+  afterEach(() => bed.store.del(`proxy:${HOSTNAME}`, `cert:${HOSTNAME}`));
+
+  test("of the host config: the last good one serves on, the key and its type are recorded and shown", async () => {
+    const front = await bed.start();
+    await hash(`proxy:${HOSTNAME}`);
+    const record = await front.record(({ event }) => event === "config_bad");
+    expect(record.message).toContain(`proxy:${HOSTNAME}: must be a string, got a hash`);
+    expect((await front.get("/")).status).toBe(200);
+    const { report } = await front.health();
+    expect(report["config"]).toEqual({ state: "bad", problems: [problem], is_serving: true });
+    expect(report["store"]).toEqual({ is_fresh: true });
+    await bed.store.del(`proxy:${HOSTNAME}`);
+    await statusBecomes(front, 404);
+    await hash(`proxy:${HOSTNAME}`);
+    await until(async () => JSON.stringify((await front.health()).report["config"]).includes("a hash"));
+    await bed.configure();
+    await statusBecomes(front, 200);
+  });
+
+  test("of the host config at a start, which says so", async () => {
+    await hash(`proxy:${HOSTNAME}`);
+    await expect(bed.start()).rejects.toMatchObject({ problems: [problem] });
+  });
+
+  test("of the certificate: one that was there serves on, and no start fails for it", async () => {
+    const expected = { problems: { stored: `cert:${HOSTNAME} is a hash, not a string` } };
+    const front = await bed.start();
+    await hash(`cert:${HOSTNAME}`);
+    await front.record(({ event }) => event === "certificate_bad");
+    expect((await front.health()).report["certificate"]).toMatchObject(expected);
+    const second = await bed.start();
+    expect((await second.get("/")).status).toBe(200);
+    expect((await second.health()).report["certificate"]).toMatchObject(expected);
+  });
+});
+
 describe("without Redis", () => {
   const away = "unix:///nonexistent/redis.sock";
 

@@ -4,6 +4,7 @@ import type { Hostname } from "./hostname.ts";
 import { certificateKey } from "./redis-keys.ts";
 import type { SealingKeys } from "./sealing.ts";
 import { parseStoredCertificate, type StoredCertificate } from "./stored-certificate.ts";
+import { wrongTypeOf } from "./stored-text.ts";
 
 /** A certificate chain, leaf first, and its private key, both PEM. The key never leaves this process. */
 export interface KeyPair {
@@ -55,6 +56,8 @@ export function checkKeyPair(pair: KeyPair, hostname: Hostname): CertificateRead
 
 /** Reads a stored certificate; its key is sealed under the name of the Redis key it lies in. Never throws. */
 export function readStoredCertificate(text: string, hostname: Hostname, keys: SealingKeys): CertificateRead {
+  const wrong = wrongTypeOf(text);
+  if (wrong) return bad(`${wrong.key} is ${wrong.type}, not a string`);
   const stored = parseStoredCertificate(text);
   if (!stored) return bad("the stored certificate is not JSON with fullchain_pem and private_key");
   const keyPem = keys.open(certificateKey(hostname), stored.private_key);

@@ -2,6 +2,7 @@ import { isAbsolute } from "node:path";
 import * as z from "zod";
 import { AddressList } from "./address.ts";
 import type { ConfigProblem } from "./config-error.ts";
+import { wrongTypeOf } from "./stored-text.ts";
 
 const absent = "absent";
 
@@ -111,6 +112,9 @@ export const SECRET_FIELDS: ReadonlySet<string> = new Set(["oidc_client_secret",
 
 /** Reads a host config document; every problem is listed at once, unknown keys included. Never throws. */
 export function parseHostConfig(text: string): HostConfigParse {
+  const wrong = wrongTypeOf(text);
+  if (wrong)
+    return { ok: false, problems: [{ key: wrong.key, expected: "must be a string", got: wrong.type }] };
   let document: unknown;
   try {
     document = JSON.parse(text);

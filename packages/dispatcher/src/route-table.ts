@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { routeNames, type Hostname } from "@gatehouse/shared/hostname";
 import { ROUTE_PREFIX, routeKey } from "@gatehouse/shared/redis-keys";
 import { KeyReader } from "@gatehouse/shared/key-reader";
-import { everyServer, readStrings } from "@gatehouse/shared/redis-servers";
+import { everyServer, readTexts } from "@gatehouse/shared/redis-servers";
 import { TrackedKeys } from "@gatehouse/shared/redis-tracking";
 import { isRouteName, RouteMemory, type KnownRoute, type RouteAnswer } from "./route-memory.ts";
 import { SnapshotKeeper } from "./route-snapshot.ts";
@@ -82,7 +82,7 @@ export class RouteTable {
       onLost: (reason) => this.#lost(reason),
     });
     this.#reader = new KeyReader({
-      read: (names) => readStrings(this.#tracked.redis, names.map(routeKey)),
+      read: (names) => readTexts(this.#tracked.redis, names.map(routeKey)),
       onSend: () => {
         const { generation } = this.#memory;
         return (name, text) => this.#memory.learn(name, text, generation);

@@ -34,6 +34,45 @@ async function setMany(count: number): Promise<void> {
   }
 }
 
+describe("a route of the wrong type", () => {
+  test("is a bad one, and falls through to no wildcard", async () => {
+    await routes.operator.mset("route:*.example", "1", "route:*", "2");
+    await routes.operator.hset("route:a.example", "a", "b");
+    const table = await routes.started();
+    expect(await ask(table, "a.example")).toBe("bad");
+    expect(routes.told).toEqual(["bad a.example: it is a hash, not a string"]);
+    await routes.operator.set("route:a.example", "3");
+    await untilAnswer(table, { name: "a.example", word: "127.0.0.1:3" });
+    await routes.operator.multi().del("route:a.example").lpush("route:a.example", "a").exec();
+    await untilAnswer(table, { name: "a.example", word: "bad" });
+    await routes.operator.del("route:a.example");
+    await untilAnswer(table, { name: "a.example", word: "127.0.0.1:1" });
+  });
+
+  test("as a wildcard refuses what it would have decided", async () => {
+    await routes.operator.set("route:*", "2");
+    await routes.operator.hset("route:*.example", "a", "b");
+    const table = await routes.started();
+    expect(await ask(table, "a.example")).toBe("bad");
+    expect(await ask(table, "a.other")).toBe("127.0.0.1:2");
+  });
+
+  test("is looked for in one more command a batch, and only where a name has no route", async () => {
+    await setMany(20);
+    const table = await routes.started();
+    expect(await ask(table, "h0.example")).toBe("127.0.0.1:1"); // from here on the wildcard and the default are known too
+    const before = await routes.calls("exists");
+    expect(await ask(table, "h1.example")).toBe("127.0.0.1:2");
+    const names = Array.from({ length: 50 }, (_, index) => `nobody-${index}.example`);
+    const answers = await Promise.all(names.map((name) => ask(table, name)));
+    expect(new Set(answers)).toEqual(new Set(["none"]));
+    expect(await routes.calls("exists")).toBe(before + 1);
+    await Promise.all(names.map((name) => ask(table, name)));
+    expect(await routes.calls("exists")).toBe(before + 1);
+    expect(await routes.calls("type")).toBe(0);
+  });
+});
+
 describe("a change in Redis", () => {
   test("SET is live and DEL refused in well under a second, though the name was known otherwise", async () => {
     const table = await routes.started();
@@ -174,17 +213,15 @@ describe("which route answers", () => {
     expect(routes.told[0]).toMatch(/the value has 1000000 characters/);
   });
 
-  test("keys that name no host and keys of another type are nobody's route", async () => {
+  test("keys that name no host are nobody's route", async () => {
     const names = ["UPPER.example", "", "a b.example", "*.*.example", "a..example", "*.", "10.0.0.1", "a.*"];
     for (const name of names) {
       expect([name, isRouteName(name)]).toEqual([name, false]);
       await routes.operator.set(`route:${name}`, "not a route");
     }
-    await routes.operator.hset("route:hash.example", "field", "1");
     await routes.operator.set("route:a.example", "1");
     const table = await routes.started();
     expect(await ask(table, "upper.example")).toBe("none");
-    expect(await ask(table, "hash.example")).toBe("none");
     expect(await ask(table, "a.example")).toBe("127.0.0.1:1");
     expect(routes.told).toEqual([]);
   });

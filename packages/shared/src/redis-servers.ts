@@ -1,5 +1,6 @@
 import { Cluster, type Redis } from "ioredis";
 import type { RedisClient } from "./redis-connection.ts";
+import { readText, textOfType } from "./stored-text.ts";
 
 const SLOTS = 16_384;
 
@@ -76,11 +77,33 @@ async function everyMaster(cluster: Cluster): Promise<{ servers: readonly Redis[
   return { servers, slots };
 }
 
-/** Reads several strings, null for an absent one: as one command of a single server, as one each, sent together, of a Cluster. */
+/** Reads several strings, null for an absent one, and on a single server for one of another type: as one command of a single server, as one each, sent together, of a Cluster. */
 export async function readStrings(
   redis: RedisClient,
   keys: readonly string[],
 ): Promise<readonly (string | null)[]> {
   if (!(redis instanceof Cluster)) return await redis.mget([...keys]);
   return await Promise.all(keys.map((key) => redis.get(key)));
+}
+
+/**
+ * Reads several strings as {@link readText} does. To MGET a key of another type is an absent one, so those that seem absent are counted:
+ * one command a batch, and none where every key has a value.
+ */
+export async function readTexts(
+  redis: RedisClient,
+  keys: readonly string[],
+): Promise<readonly (string | null)[]> {
+  if (redis instanceof Cluster) return await Promise.all(keys.map((key) => readText(redis, key)));
+  const texts = await redis.mget([...keys]);
+  const absent = keys.filter((_, i) => texts[i] === null);
+  if (absent.length === 0 || (await redis.exists(absent)) === 0) return texts;
+  const types = await Promise.all(absent.map((key) => redis.type(key)));
+  // A string was written since: it was absent when it was asked for, and whoever follows it is told.
+  const wrong = new Map(absent.flatMap((key, i) => wrongEntry(key, types[i] ?? "none")));
+  return texts.map((text, i) => text ?? wrong.get(keys[i] ?? "") ?? null);
+}
+
+function wrongEntry(key: string, type: string): [string, string][] {
+  return type === "none" || type === "string" ? [] : [[key, textOfType(key, type)]];
 }

@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { parseHostname } from "./hostname.ts";
+import { wrongTypeOf } from "./stored-text.ts";
 
 /** Where one connection may be sent. `host` is an IPv4 or IPv6 address without brackets, or a hostname resolved at each dial. */
 export type Target =
@@ -28,6 +29,8 @@ const MAX_TARGETS = 64;
  * The problem is a sentence for the operator; it quotes the value, which is never a secret. Never throws.
  */
 export function parseRoute(value: string): RouteParse {
+  const wrong = wrongTypeOf(value);
+  if (wrong) return bad(`it is ${wrong.type}, not a string`);
   const [list = "", ...options] = value.split(";");
   let proxy: ProxyMode = "v2";
   for (const option of options) {

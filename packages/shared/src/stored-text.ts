@@ -23,7 +23,12 @@ export async function readText(redis: RedisClient, key: string): Promise<string 
   }
   const type = await redis.type(key);
   if (type === "none") return null; // deleted since
-  return type === "string" ? await readText(redis, key) : `(${key} is a ${type}, not a string)`;
+  return type === "string" ? await readText(redis, key) : textOfType(key, type);
+}
+
+/** Returns the text that stands for a value of that type, a word of TYPE. */
+export function textOfType(key: string, type: string): string {
+  return `(${key} is a ${type}, not a string)`;
 }
 
 /** Returns what {@link readText} found in the place of a string; undefined for every other text. */

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { startPrivateRedisCluster, type PrivateRedisCluster } from "@gatehouse/testbed/private-redis-cluster";
 import { closeRedis, openRedis, readyWithin, type RedisClient } from "../src/redis-connection.ts";
-import { everyServer, onEveryServer, readStrings } from "../src/redis-servers.ts";
+import { everyServer, onEveryServer, readStrings, readTexts } from "../src/redis-servers.ts";
 import type { TrackedKeys } from "../src/redis-tracking.ts";
 import { toldKeys } from "./support/told-keys.ts";
 import { until } from "@gatehouse/testbed/until";
@@ -54,6 +54,9 @@ test("what is written on any master is told, and read back", async () => {
     await until(() => told.includes(name));
   }
   expect(await readStrings(redis, [...NAMES, "route:absent"])).toEqual([...NAMES, null]);
+  await redis.hset("other:hash", "a", "b");
+  const wrong = "(other:hash is a hash, not a string)";
+  expect(await readTexts(redis, [...NAMES, "route:absent", "other:hash"])).toEqual([...NAMES, null, wrong]);
   expect(told[0]).toBe("armed");
   expect(told).not.toContain("lost");
 });

@@ -11,6 +11,7 @@ import {
   certificateKey,
 } from "@gatehouse/shared/redis-keys";
 import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
+import { readText } from "@gatehouse/shared/stored-text";
 
 /** Milliseconds between two looks at what became of a request. */
 const LOOK_MS = 200;
@@ -42,7 +43,7 @@ export async function requestRenewal(redis: RedisClient, hostname: Hostname): Pr
   const text = JSON.stringify(request);
   await redis.set(key, text, "PX", RENEWAL_REQUEST_TTL_MS);
   return async () => {
-    if ((await redis.get(key)) === text) await redis.del(key);
+    if ((await readText(redis, key)) === text) await redis.del(key);
   };
 }
 
@@ -75,7 +76,7 @@ export async function askRenewal(
 async function look(redis: RedisClient, hostname: Hostname): Promise<Seen> {
   const [certificate, attempts, request, lock] = await Promise.all(
     [certificateKey, acmeAttemptsKey, acmeRenewalRequestKey, acmeLockKey].map(
-      async (keyOf) => await redis.get(keyOf(hostname)),
+      async (keyOf) => await readText(redis, keyOf(hostname)),
     ),
   );
   return {

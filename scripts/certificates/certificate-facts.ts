@@ -4,6 +4,7 @@ import { parseHostConfig } from "@gatehouse/shared/host-config";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
 import { CERTIFICATE_PREFIX, certificateKey, hostConfigKey, routeKey } from "@gatehouse/shared/redis-keys";
 import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
+import { readText, wrongTypeOf } from "@gatehouse/shared/stored-text";
 import { scanKeys } from "../hosts/scan-keys.ts";
 import { readHosts } from "../hosts/stored-host.ts";
 import { servedCertificate } from "./served-certificate.ts";
@@ -39,13 +40,13 @@ export async function certificateOf(
   hostname: Hostname,
   { file, now }: { readonly file?: { readonly path: string; readonly pem: string }; readonly now: number },
 ): Promise<CertificateFacts> {
-  const config = await redis.get(hostConfigKey(hostname));
+  const config = await readText(redis, hostConfigKey(hostname));
   const parsed = config === null ? undefined : parseHostConfig(config);
   const wanted = parsed?.ok ? parsed.config.certificate : null;
   if (file !== undefined) return facts({ hostname, wanted, now }, { found: file.path, pem: file.pem });
-  const text = await redis.get(certificateKey(hostname));
+  const text = await readText(redis, certificateKey(hostname));
   // A host that takes its certificate from files, or from whatever there is, may well serve one that is not stored.
-  const route = text === null || wanted === "file" ? await redis.get(routeKey(hostname)) : null;
+  const route = text === null || wanted === "file" ? await readText(redis, routeKey(hostname)) : null;
   const served = config === null || route === null ? undefined : await servedCertificate(route, hostname);
   if (served !== undefined)
     return facts({ hostname, wanted, now }, { found: `served at ${served.target}`, pem: served.pem });
@@ -67,7 +68,8 @@ function storedFacts(asked: Asked, text: string | null): CertificateFacts {
       found: `stored (${stored.source ?? "source unknown"})`,
       pem: stored.fullchain_pem,
     });
-  const problem = "not JSON with fullchain_pem and private_key";
+  const wrong = wrongTypeOf(text);
+  const problem = wrong ? `is ${wrong.type}, not a string` : "not JSON with fullchain_pem and private_key";
   return { ...NOTHING, hostname, wanted, found: "stored", problem };
 }
 

@@ -3,6 +3,7 @@ import { checkKeyPair, storedCertificateText, type Certificate } from "@gatehous
 import { certificateKey, hostConfigKey } from "@gatehouse/shared/redis-keys";
 import { parseHostConfig } from "@gatehouse/shared/host-config";
 import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
+import { readText } from "@gatehouse/shared/stored-text";
 import { certificateOf, everyCertificate, type CertificateFacts } from "../certificates/certificate-facts.ts";
 import { hostnameOf } from "../hosts/host-words.ts";
 import { answer, remark, table } from "./answer.ts";
@@ -68,13 +69,13 @@ its _FILE form, as the instances have it) and stores both. The running instance 
     if (read.certificate.expiresAt < Date.now())
       throw new Error(`the certificate can't be used: it expired at ${until}`);
     const isWritten = await withStore(input.env, async (redis) => {
-      const before = await redis.get(certificateKey(hostname));
+      const before = await readText(redis, certificateKey(hostname));
       // Sealing makes another text of the same key each time, so the chain tells whether it is there already.
       const isSame =
         before !== null &&
         parseStoredCertificate(before)?.fullchain_pem === pair.chainPem &&
         isSealedSo(before);
-      const config = await redis.get(hostConfigKey(hostname));
+      const config = await readText(redis, hostConfigKey(hostname));
       remarkMode(hostname, config);
       if (!isSame) await redis.set(certificateKey(hostname), textOf(read.certificate));
       return !isSame;

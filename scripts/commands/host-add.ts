@@ -17,6 +17,7 @@ import { FIELD_OPTIONS, fieldsOf, hostnameOf, routeValueOf, type FieldOption } f
 import { pinLogins } from "../hosts/pin-logins.ts";
 import { writeConfig, writeRoute } from "../hosts/host-writer.ts";
 import { claimPort } from "../hosts/port-claims.ts";
+import { refuseWrongType } from "../hosts/refuse-wrong-type.ts";
 import { readHost, readHosts, type StoredHost } from "../hosts/stored-host.ts";
 import { answer, remark } from "./answer.ts";
 import { UsageError } from "./command.ts";
@@ -90,6 +91,7 @@ async function addHost(
   }: { readonly hostname: Hostname; readonly document: HostDocument; readonly config: HostConfig },
 ): Promise<{ route: string; is_changed: boolean }> {
   const stored = await readHost(redis, hostname);
+  refuseWrongType(stored.config, stored.route);
   if (!input.isGiven("replace")) refuseOther(stored, document, input.text("route"));
   const route = await chooseRoute(redis, input, stored);
   // Before anybody can log in.

@@ -1,5 +1,6 @@
 import { parseHostConfig } from "@gatehouse/shared/host-config";
 import { describeProblem } from "@gatehouse/shared/config-error";
+import { parseRoute } from "@gatehouse/shared/route";
 import { sharedAppWarning } from "../hosts/github-app.ts";
 import {
   changedFields,
@@ -12,6 +13,7 @@ import { hostRunner } from "../hosts/host-runner.ts";
 import { FIELD_OPTIONS, fieldsOf, hostnameOf, type FieldOption } from "../hosts/host-words.ts";
 import { removeHost, writeConfig } from "../hosts/host-writer.ts";
 import { purgeHost } from "../hosts/purge.ts";
+import { refuseWrongType } from "../hosts/refuse-wrong-type.ts";
 import { readHost, readHosts, type StoredHost } from "../hosts/stored-host.ts";
 import { answer, counted, isConfirmed, jsonText, remark, table } from "./answer.ts";
 import { UsageError, type Command } from "./command.ts";
@@ -92,6 +94,7 @@ const hostSet = defineCommand<FieldOption | "unset" | "dry-run">({
     const changes = await withStore(input.env, async (redis) => {
       const stored = await readHost(redis, hostname);
       if (stored.config === null) throw new Error(`there is no host ${hostname}; \`host add\` makes one`);
+      refuseWrongType(stored.config);
       const before = parseDocument(stored.config) ?? {};
       const kept = Object.entries({ ...before, ...fields }).filter(([name]) => !unset.includes(name));
       const after: HostDocument = Object.fromEntries(kept);
@@ -184,9 +187,10 @@ function summary({ hostname, route, config }: StoredHost) {
 }
 
 function stateOf(route: string | null, parsed: ReturnType<typeof parseHostConfig> | undefined): string {
+  if (parsed?.ok === false) return `bad config: ${parsed.problems.map(({ key }) => key).join(", ")}`;
+  if (route !== null && !parseRoute(route).ok) return "bad route";
   // The dispatcher may lead to a TLS server that is no instance of ours, which needs no config.
   if (parsed === undefined) return "no host config";
-  if (!parsed.ok) return `bad config: ${parsed.problems.map(({ key }) => key).join(", ")}`;
   if (route === null) return "no route";
   if (!parsed.config.enabled) return "disabled";
   return parsed.config.maintenance ? "maintenance" : "ok";

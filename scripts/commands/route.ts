@@ -1,6 +1,7 @@
 import { hostConfigKey, routeKey } from "@gatehouse/shared/redis-keys";
 import { parseHostname } from "@gatehouse/shared/hostname";
 import { formatTarget, parseRoute } from "@gatehouse/shared/route";
+import { readText } from "@gatehouse/shared/stored-text";
 import { routeNameOf, routeValueOf } from "../hosts/host-words.ts";
 import { writeRoute } from "../hosts/host-writer.ts";
 import { readRoutes } from "../hosts/stored-host.ts";
@@ -35,7 +36,7 @@ const routeShow = defineCommand({
   examples: ["gatehouse route show simple.example.com"],
   async run({ words, env, isJson }) {
     const name = routeNameOf(words[0]);
-    const value = await withStore(env, async (redis) => await redis.get(routeKey(name)));
+    const value = await withStore(env, async (redis) => await readText(redis, routeKey(name)));
     if (value === null) throw new Error(`there is no route ${name}`);
     const route = described(name, value);
     const lines = route.targets.map((target) => `  ${target}`);
@@ -60,7 +61,7 @@ address: it does not move with its route. ${NAME_HELP}`,
     const name = routeNameOf(words[0]);
     const value = routeValueOf(words[1] ?? "");
     const { before, isWritten } = await withStore(env, async (redis) => {
-      const from = await redis.get(routeKey(name));
+      const from = await readText(redis, routeKey(name));
       return { before: from, isWritten: await writeRoute(redis, { name, from }, value) };
     });
     const text = isWritten

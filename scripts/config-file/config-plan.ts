@@ -3,8 +3,10 @@ import { ConfigError, type ConfigProblem } from "@gatehouse/shared/config-error"
 import { parseHostConfig } from "@gatehouse/shared/host-config";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
 import { routeKey } from "@gatehouse/shared/redis-keys";
+import { wrongTypeOf } from "@gatehouse/shared/stored-text";
 import { changedFields, parseDocument, type HostDocument } from "../hosts/host-document.ts";
 import { removeHost, writeConfig, writeRoute } from "../hosts/host-writer.ts";
+import { refuseWrongType } from "../hosts/refuse-wrong-type.ts";
 import { readHosts, readRoutes } from "../hosts/stored-host.ts";
 import { withKeptSecrets, type ConfigEntries, type ConfigEntry } from "./config-file.ts";
 
@@ -46,13 +48,16 @@ export async function readEverything(redis: RedisClient): Promise<Map<string, St
 
 /**
  * Returns what is stored as the file holds it.
- * @throws {ConfigError} for host configs that are no JSON objects: leaving them out would lose them
+ * @throws {ConfigError} for host configs that are no JSON objects and routes that are no strings: leaving them out would lose them
  */
 export function entriesOf(stored: ReadonlyMap<string, Stored>): ConfigEntries {
   const problems: ConfigProblem[] = [];
   const entries = new Map<string, ConfigEntry>();
   for (const [name, { config, route }] of stored) {
     const document = config === null ? undefined : parseDocument(config);
+    const routeType = route === null ? undefined : wrongTypeOf(route)?.type;
+    if (routeType !== undefined)
+      problems.push({ key: name, expected: "its route must be a string", got: routeType });
     if (config !== null && document === undefined)
       problems.push({ key: name, expected: "its host config must be a JSON object" });
     entries.set(name, {
@@ -77,6 +82,8 @@ export function planOf(
   const changes: ConfigChange[] = [];
   for (const [name, entry] of entries) {
     const change = changeOf(name, entry, stored.get(name) ?? ABSENT);
+    const { config, route } = change.stored;
+    refuseWrongType(change.document === undefined ? null : config, change.route === undefined ? null : route);
     if (change.document !== undefined) {
       const parsed = parseHostConfig(JSON.stringify(change.document));
       if (!parsed.ok)

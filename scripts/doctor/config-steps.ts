@@ -5,6 +5,7 @@ import { routeNames } from "@gatehouse/shared/hostname";
 import { certificateKey, hostConfigKey, routeKey } from "@gatehouse/shared/redis-keys";
 import { formatTarget, parseRoute, type Route, type Target } from "@gatehouse/shared/route";
 import { parseStoredCertificate } from "@gatehouse/shared/stored-certificate";
+import { wrongTypeOf } from "@gatehouse/shared/stored-text";
 import type { Chart } from "./chart.ts";
 import { dial } from "./dial.ts";
 import { fail, pass, skip, type Finding, type Step } from "./step.ts";
@@ -121,7 +122,7 @@ async function judgeCertificate(chart: Chart): Promise<Finding> {
   const text = await chart.store.get(key);
   if (text === undefined) return fail(`there is no ${key}`, why);
   const stored = parseStoredCertificate(text);
-  if (stored === undefined) return fail(`${key} can't be read`, why);
+  if (stored === undefined) return fail(`${key} ${unreadable(text)}`, why);
   try {
     const certificate = new X509Certificate(stored.fullchain_pem);
     if (certificate.checkHost(hostname) === undefined)
@@ -132,6 +133,11 @@ async function judgeCertificate(chart: Chart): Promise<Finding> {
   } catch {
     return fail("fullchain_pem is no certificate", why);
   }
+}
+
+function unreadable(text: string): string {
+  const type = wrongTypeOf(text)?.type;
+  return type === undefined ? "can't be read" : `is ${type}, not a string`;
 }
 
 async function routeOf(chart: Chart): Promise<{ readonly key: string; readonly value: string } | undefined> {

@@ -4,6 +4,7 @@ import { readConfig, type Environment } from "@gatehouse/shared/read-config";
 import { newestRecords } from "@gatehouse/shared/record-query";
 import type { RecordFilter } from "@gatehouse/shared/record-filter";
 import { closeRedis, openRedis, type RedisClient } from "@gatehouse/shared/redis-connection";
+import { readText } from "@gatehouse/shared/stored-text";
 import { connected } from "../commands/connected.ts";
 import { demoRedisUrl } from "../demo/demo-redis.ts";
 import { recordPlace } from "../log/record-place.ts";
@@ -48,7 +49,7 @@ export class DoctorStore {
   }
 
   async get(key: string): Promise<string | undefined> {
-    return (await this.#control?.get(key)) ?? undefined;
+    return (this.#control && (await readText(this.#control, key))) ?? undefined;
   }
 
   /** Oldest first. */

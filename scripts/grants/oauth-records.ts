@@ -13,6 +13,8 @@ import {
   TOKEN_PREFIX,
 } from "@gatehouse/shared/redis-keys";
 import { tokenRecordSchema, type TokenRecord } from "@gatehouse/shared/token-record";
+import { readText } from "@gatehouse/shared/stored-text";
+import { refuseWrongType } from "../hosts/refuse-wrong-type.ts";
 import { scanBatches } from "../hosts/scan-keys.ts";
 
 /** What records are chosen by; all of it must hold. */
@@ -74,19 +76,27 @@ export async function* readGrants(redis: RedisClient, selection: Selection): Asy
   }
 }
 
-/** Returns one grant, undefined when there is none. */
+/**
+ * Returns one grant, undefined when there is none.
+ * @throws {ConfigError} when what is there is no string
+ */
 export async function readGrant(redis: RedisClient, grantId: string): Promise<Grant | undefined> {
-  const text = await redis.get(grantKey(grantId));
+  const text = await readText(redis, grantKey(grantId));
+  refuseWrongType(text);
   return text === null ? undefined : await grantOf(redis, grantId, text);
 }
 
-/** Returns one record by its key; undefined when there is none that is ours. */
+/**
+ * Returns one record by its key; undefined when there is none that is ours.
+ * @throws {ConfigError} when what is there is no string
+ */
 export async function readOwned<Value extends { hostname: string }>(
   redis: RedisClient,
   key: string,
   schema: Parameters<typeof parseRecord<Value>>[1]["schema"],
 ): Promise<Owned<Value> | undefined> {
-  const text = await redis.get(key);
+  const text = await readText(redis, key);
+  refuseWrongType(text);
   return text === null ? undefined : owned(text, schema);
 }
 
@@ -106,7 +116,8 @@ async function grantOf(redis: RedisClient, grantId: string, text: string): Promi
   if (record === undefined) return undefined;
   const facts = grantFacts(record.payload);
   if (facts === undefined) return undefined;
-  const identity = await readOwned(redis, grantIdentityKey(grantId), identityRecordSchema);
+  const known = await readText(redis, grantIdentityKey(grantId));
+  const identity = known === null ? undefined : owned(known, identityRecordSchema);
   const endsAtMs = await redis.pexpiretime(grantKey(grantId));
   return {
     grant_id: grantId,
@@ -147,7 +158,7 @@ function owned<Value extends { hostname: string }>(
 
 async function* texts(redis: RedisClient, prefix: string): AsyncGenerator<{ key: string; text: string }> {
   for await (const keys of scanBatches(redis, prefix)) {
-    const values = await Promise.all(keys.map(async (key) => await redis.get(key)));
+    const values = await Promise.all(keys.map(async (key) => await readText(redis, key)));
     // What has ended since the key was found has no value any more.
     for (const [i, key] of keys.entries()) {
       const text = values[i];

@@ -4,6 +4,7 @@ import { replaceRecord } from "@gatehouse/shared/oauth-record";
 import { hostConfigKey, routeKey } from "@gatehouse/shared/redis-keys";
 import { changedFields, checkDocument, parseDocument, type HostDocument } from "./host-document.ts";
 import { releasePorts } from "./port-claims.ts";
+import { refuseWrongType } from "./refuse-wrong-type.ts";
 import type { StoredHost } from "./stored-host.ts";
 
 /** Somebody else wrote what we were about to write; a second run starts from what is there now. */
@@ -26,7 +27,10 @@ export async function writeConfig(
   return true;
 }
 
-/** Writes a route in the place of what was read before. False when it stood there already. */
+/**
+ * Writes a route in the place of what was read before. False when it stood there already.
+ * @throws {ConfigError} when what is there is no string, {@link Error} when somebody else was faster
+ */
 export async function writeRoute(
   redis: RedisClient,
   { name, from }: { name: string; from: string | null },
@@ -56,6 +60,7 @@ async function replaceText(
   key: string,
   { from, to }: { from: string | null; to: string },
 ): Promise<void> {
+  refuseWrongType(from);
   const isWritten =
     from === null ? (await redis.set(key, to, "NX")) !== null : await replaceRecord(redis, key, { from, to });
   if (!isWritten) throw new Error(`${key} ${OVERTAKEN}`);

@@ -5,6 +5,7 @@ import { pinRecordSchema, type PinRecord } from "@gatehouse/shared/pin-record";
 import { readConfig, type Environment } from "@gatehouse/shared/read-config";
 import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { pinKey } from "@gatehouse/shared/redis-keys";
+import { readText } from "@gatehouse/shared/stored-text";
 
 /** GitHub answers in a tenth of it; without a way to it a host is added all the same. */
 const LOOK_UP_MS = 5000;
@@ -71,7 +72,7 @@ async function pin(
   const key = pinKey(hostname, login);
   const record: PinRecord = { hostname, login, uid, pinned_at: Math.floor(Date.now() / 1000) };
   if ((await redis.set(key, JSON.stringify(record), "NX")) === "OK") return "";
-  const stored = pinned(await redis.get(key));
+  const stored = pinned(await readText(redis, key));
   if (stored === uid) return "";
   return `warning: ${login} is pinned to ${stored ?? "nobody"} here, and is ${uid} at GitHub now, who is refused. DEL ${key} gives the name to its owner of today`;
 }

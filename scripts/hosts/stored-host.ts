@@ -1,9 +1,10 @@
 import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
 import { hostConfigKey, HOST_CONFIG_PREFIX, ROUTE_PREFIX, routeKey } from "@gatehouse/shared/redis-keys";
+import { readText } from "@gatehouse/shared/stored-text";
 import { scanKeys } from "./scan-keys.ts";
 
-/** What Redis holds of a host: either part may be missing while it is being added or removed. */
+/** What Redis holds of a host: either part may be missing while it is being added or removed, and a text that stands for a wrong type. */
 export interface StoredHost {
   readonly hostname: Hostname;
   /** Text of `proxy:{hostname}`, null when there is none. */
@@ -15,8 +16,8 @@ export interface StoredHost {
 /** Reads both parts of one host. */
 export async function readHost(redis: RedisClient, hostname: Hostname): Promise<StoredHost> {
   const [config, route] = await Promise.all([
-    redis.get(hostConfigKey(hostname)),
-    redis.get(routeKey(hostname)),
+    readText(redis, hostConfigKey(hostname)),
+    readText(redis, routeKey(hostname)),
   ]);
   return { hostname, config, route };
 }
@@ -37,7 +38,7 @@ export async function readHosts(redis: RedisClient): Promise<StoredHost[]> {
 export async function readRoutes(redis: RedisClient): Promise<{ name: string; value: string }[]> {
   const routes: { name: string; value: string }[] = [];
   for await (const key of scanKeys(redis, ROUTE_PREFIX)) {
-    const value = await redis.get(key);
+    const value = await readText(redis, key);
     if (value !== null) routes.push({ name: key.slice(ROUTE_PREFIX.length), value });
   }
   return routes.sort((one, other) => (one.name < other.name ? -1 : 1));

@@ -1,6 +1,7 @@
 import type { RedisClient } from "./redis-connection.ts";
 import * as z from "zod";
 import type { Hostname } from "./hostname.ts";
+import { readText } from "./stored-text.ts";
 
 /** A stored record with the exact text it was read from, which a later {@link replaceRecord} compares with. */
 export interface StoredRecord<Value> {
@@ -17,7 +18,7 @@ export async function readRecord<Value extends { hostname: string }>(
   key: string,
   expected: { hostname: Hostname; schema: z.ZodType<Value> },
 ): Promise<StoredRecord<Value> | undefined> {
-  const text = await redis.get(key);
+  const text = await readText(redis, key);
   if (text === null) return undefined;
   const value = parseRecord(text, expected);
   return value === undefined ? undefined : { text, value };

@@ -6,6 +6,7 @@ import type { Hostname } from "./hostname.ts";
 import { parseRecord, readRecord, replaceRecord } from "./oauth-record.ts";
 import { signingKeyKey } from "./redis-keys.ts";
 import type { SealingKeys } from "./sealing.ts";
+import { readText } from "./stored-text.ts";
 
 /** Enough until 2030 and beyond by NIST SP 800-57 part 1; RS256 is what RFC 9068 section 2.1 requires everyone to read. */
 const MODULUS_BITS = 2048;
@@ -64,7 +65,7 @@ export class SigningKeyError extends Error {
  */
 export async function openSigningKeys(place: SigningKeyPlace): Promise<SigningKeySet> {
   const key = signingKeyKey(place.hostname);
-  const existing = await place.redis.get(key);
+  const existing = await readText(place.redis, key);
   if (existing !== null) return readSigningKeys(existing, place);
   const document: SigningKeyDocument = {
     hostname: place.hostname,
@@ -72,7 +73,7 @@ export async function openSigningKeys(place: SigningKeyPlace): Promise<SigningKe
     retired: [],
   };
   await place.redis.set(key, JSON.stringify(document), "NX");
-  const written = await place.redis.get(key);
+  const written = await readText(place.redis, key);
   if (written === null) throw new SigningKeyError(`${key} vanished while it was made`);
   return readSigningKeys(written, place);
 }

@@ -1,6 +1,7 @@
-import { parseHostConfig } from "@gatehouse/shared/host-config";
-import { describeProblem } from "@gatehouse/shared/config-error";
+import { parseHostConfig, type HostConfigParse } from "@gatehouse/shared/host-config";
+import { describeProblem, type ConfigProblem } from "@gatehouse/shared/config-error";
 import { parseRoute } from "@gatehouse/shared/route";
+import { documentProblems } from "../hosts/document-rules.ts";
 import { sharedAppWarning } from "../hosts/github-app.ts";
 import {
   changedFields,
@@ -57,7 +58,7 @@ const hostShow = defineCommand({
     const document = input.isGiven("defaults") && parsed?.ok ? parsed.config : written;
     const config = document === undefined ? null : withoutSecrets(document);
     const { state } = summary(host);
-    const problems = parsed?.ok === false ? parsed.problems.map(describeProblem) : [];
+    const problems = problemsOf(parsed).map(describeProblem);
     answer(
       input.isJson,
       { hostname, route: host.route, state, problems, config },
@@ -98,7 +99,7 @@ const hostSet = defineCommand<FieldOption | "unset" | "dry-run">({
       const before = parseDocument(stored.config) ?? {};
       const kept = Object.entries({ ...before, ...fields }).filter(([name]) => !unset.includes(name));
       const after: HostDocument = Object.fromEntries(kept);
-      const config = checkDocument(hostname, after);
+      const config = checkDocument(hostname, after, before);
       const warning = sharedAppWarning(stored, config, await readHosts(redis));
       if (warning !== undefined) remark(warning);
       if (!input.isGiven("dry-run")) await writeConfig(redis, stored, after);
@@ -186,7 +187,12 @@ function summary({ hostname, route, config }: StoredHost) {
   };
 }
 
-function stateOf(route: string | null, parsed: ReturnType<typeof parseHostConfig> | undefined): string {
+function problemsOf(parsed: HostConfigParse | undefined): readonly ConfigProblem[] {
+  if (parsed === undefined) return [];
+  return parsed.ok ? documentProblems(parsed.config) : parsed.problems;
+}
+
+function stateOf(route: string | null, parsed: HostConfigParse | undefined): string {
   if (parsed?.ok === false) return `bad config: ${parsed.problems.map(({ key }) => key).join(", ")}`;
   if (route !== null && !parseRoute(route).ok) return "bad route";
   // The dispatcher may lead to a TLS server that is no instance of ours, which needs no config.

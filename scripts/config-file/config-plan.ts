@@ -1,10 +1,9 @@
 import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import { ConfigError, type ConfigProblem } from "@gatehouse/shared/config-error";
-import { parseHostConfig } from "@gatehouse/shared/host-config";
 import { parseHostname, type Hostname } from "@gatehouse/shared/hostname";
 import { routeKey } from "@gatehouse/shared/redis-keys";
 import { wrongTypeOf } from "@gatehouse/shared/stored-text";
-import { changedFields, parseDocument, type HostDocument } from "../hosts/host-document.ts";
+import { changedFields, parseDocument, parseWritable, type HostDocument } from "../hosts/host-document.ts";
 import { removeHost, writeConfig, writeRoute } from "../hosts/host-writer.ts";
 import { refuseWrongType } from "../hosts/refuse-wrong-type.ts";
 import { readHosts, readRoutes } from "../hosts/stored-host.ts";
@@ -85,7 +84,10 @@ export function planOf(
     const { config, route } = change.stored;
     refuseWrongType(change.document === undefined ? null : config, change.route === undefined ? null : route);
     if (change.document !== undefined) {
-      const parsed = parseHostConfig(JSON.stringify(change.document));
+      const parsed = parseWritable(
+        change.document,
+        (config === null ? undefined : parseDocument(config)) ?? {},
+      );
       if (!parsed.ok)
         problems.push(...parsed.problems.map((problem) => ({ ...problem, key: `${name}: ${problem.key}` })));
     }

@@ -1,8 +1,14 @@
-import { ConfigError } from "@gatehouse/shared/config-error";
-import { parseHostConfig, SECRET_FIELDS, type HostConfig } from "@gatehouse/shared/host-config";
+import { ConfigError, describeProblem } from "@gatehouse/shared/config-error";
+import {
+  parseHostConfig,
+  SECRET_FIELDS,
+  type HostConfig,
+  type HostConfigParse,
+} from "@gatehouse/shared/host-config";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { UsageError } from "../commands/command.ts";
 import { givenFile } from "../commands/given-file.ts";
+import { documentProblems } from "./document-rules.ts";
 
 /** A host config as it is stored, before its defaults are filled in. */
 export type HostDocument = Readonly<Record<string, unknown>>;
@@ -24,11 +30,25 @@ export function parseDocument(text: string): HostDocument | undefined {
 }
 
 /**
- * Returns the host config with its defaults.
- * @throws {ConfigError} that lists every problem
+ * Reads a document that is to be written. What an instance would take and {@link documentProblems} would not may stand there already,
+ * from before: then it is no reason to refuse another change, least of all one that closes the host.
+ * @param stored the document in whose place it is written
  */
-export function checkDocument(hostname: Hostname, document: HostDocument): HostConfig {
+export function parseWritable(document: HostDocument, stored: HostDocument = {}): HostConfigParse {
   const parsed = parseHostConfig(JSON.stringify(document));
+  if (!parsed.ok) return parsed;
+  const before = parseHostConfig(JSON.stringify(stored));
+  const known = new Set(before.ok ? documentProblems(before.config).map(describeProblem) : []);
+  const problems = documentProblems(parsed.config).filter((problem) => !known.has(describeProblem(problem)));
+  return problems.length > 0 ? { ok: false, problems } : parsed;
+}
+
+/**
+ * Returns the host config with its defaults.
+ * @throws {ConfigError} that lists every problem that {@link parseWritable} finds
+ */
+export function checkDocument(hostname: Hostname, document: HostDocument, stored?: HostDocument): HostConfig {
+  const parsed = parseWritable(document, stored);
   if (parsed.ok) return parsed.config;
   throw new ConfigError(`the host config of ${hostname} can't be used`, parsed.problems);
 }

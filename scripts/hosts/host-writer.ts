@@ -19,9 +19,9 @@ export async function writeConfig(
   { hostname, config }: Pick<StoredHost, "hostname" | "config">,
   document: HostDocument,
 ): Promise<boolean> {
-  checkDocument(hostname, document);
-  const text = JSON.stringify(document);
   const before = config === null ? undefined : parseDocument(config);
+  checkDocument(hostname, document, before);
+  const text = JSON.stringify(document);
   if (before !== undefined && changedFields(before, document).length === 0) return false;
   await replaceText(redis, hostConfigKey(hostname), { from: config, to: text });
   return true;

@@ -52,7 +52,7 @@ async function run(words: readonly string[]): Promise<void> {
   // Of a noun that exists only its verbs are told.
   if (!command)
     throw new UsageError(
-      `no command "${noun} ${verb}".\n\n${overview(ofNoun.length > 0 ? ofNoun : COMMANDS)}`,
+      `no command "${[noun, verb].join(" ").trim()}".\n\n${overview(ofNoun.length > 0 ? ofNoun : COMMANDS)}`,
     );
   const args = words.slice(command.name.split(" ").length);
   if (args.includes("--help")) process.stdout.write(`${command.help}\n`);

@@ -5,6 +5,11 @@ import { join } from "node:path";
 /** Set for the process that stays in the background, by the one that started it. */
 const BACKGROUND = "GATEHOUSE_DEMO_BACKGROUND";
 
+/** True in the process that stays in the background, where no Ctrl-C reaches it. */
+export function isBackground(env: NodeJS.ProcessEnv): boolean {
+  return env[BACKGROUND] === "1";
+}
+
 const FOLLOW_INTERVAL_MS = 50;
 
 /**
@@ -52,7 +57,7 @@ export class StopRequests {
   readonly asked: Promise<"stop">;
 
   constructor(env: NodeJS.ProcessEnv) {
-    this.#isBackground = env[BACKGROUND] === "1";
+    this.#isBackground = isBackground(env);
     const { promise, resolve } = Promise.withResolvers<"stop">();
     const stop = (): void => resolve("stop");
     process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", stop);

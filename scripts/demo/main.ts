@@ -5,7 +5,7 @@ import { removeDemoFile, writeDemoFile, type DemoFile } from "./demo-file.ts";
 import { claimStateDir, runningDemo } from "./demo-pid.ts";
 import { detach, StopRequests } from "./detach.ts";
 import { ConsoleNarrator } from "./narrator.ts";
-import { readOptions, USAGE, UsageError, type DemoOptions } from "./options.ts";
+import { readOptions, stopCommand, USAGE, UsageError, type DemoOptions } from "./options.ts";
 import { printReadyLines } from "./ready-lines.ts";
 import { logByIp } from "./records.ts";
 import { runAsPeer } from "./run-as-peer.ts";
@@ -71,7 +71,7 @@ async function reportEnds(system: DemoSystem): Promise<never> {
 
 function refuse(stateDir: string, holder: number): number {
   console.error(
-    `a demo runs already with ${stateDir} (process ${holder}): npm run demo:stop ends it, ` +
+    `a demo runs already with ${stateDir} (process ${holder}): ${stopCommand(stateDir)} ends it, ` +
       "npm run demo -- --state-dir DIR starts another one beside it",
   );
   return 1;

@@ -36,6 +36,13 @@ export interface DemoOptions {
   readonly githubApp: Readonly<Record<string, string>> | undefined;
 }
 
+/** Returns the command that ends the demo of a state directory. */
+export function stopCommand(stateDir: string): string {
+  return stateDir === `${REPOSITORY}/.gatehouse`
+    ? "npm run demo:stop"
+    : `npm run demo:stop -- --state-dir ${stateDir}`;
+}
+
 /** A complaint about arguments or environment, for the person who typed them. */
 export class UsageError extends Error {}
 

@@ -1,7 +1,8 @@
 import type { DemoFile } from "./demo-file.ts";
+import { isBackground } from "./detach.ts";
 import { DEMO_HOSTS } from "./hosts.ts";
 import { initializeMessage } from "./initialize.ts";
-import { REPOSITORY, type DemoOptions } from "./options.ts";
+import { REPOSITORY, stopCommand, type DemoOptions } from "./options.ts";
 
 const JSON_HEADERS = "-H 'content-type: application/json' -H 'accept: application/json, text/event-stream'";
 
@@ -23,7 +24,7 @@ export function printReadyLines(
     ...(people.length > 0 ? ["sign a browser in at the stand-in for GitHub:", ...people] : []),
     "",
     `everything of it: ${options.stateDir}/demo.json, logs beside it`,
-    "Ctrl-C or npm run demo:stop ends it",
+    `${isBackground(process.env) ? "" : "Ctrl-C or "}${stopCommand(options.stateDir)} ends it`,
   ];
   console.log(lines.join("\n"));
 }

@@ -90,7 +90,8 @@ describe("npm run demo", () => {
     async () => {
       const stateDir = join(directory, "detached");
       const run = startDemo(["--detach", "--state-dir", stateDir]);
-      expect([await run.ended, run.output()]).toEqual([0, expect.stringContaining("Ctrl-C")]);
+      const ends = `\nnpm run demo:stop -- --state-dir ${stateDir} ends it\n`;
+      expect([await run.ended, run.output()]).toEqual([0, expect.stringContaining(ends)]);
       const file = await demoFile(stateDir);
       const hostnames = ["simple-oauth.localhost", "simple.localhost", "fast-echo.localhost"];
       expect(Object.keys(file.hosts)).toEqual(hostnames);

@@ -93,3 +93,11 @@ describe("gatehouse key rotate", () => {
     expect(gatehouse([]).status).toBe(2);
   });
 });
+
+test.each([
+  [["foo"], 'no command "foo".'],
+  [["foo", "bar"], 'no command "foo bar".'],
+])("%j is named as it was typed", (words, message) => {
+  const { status, err } = gatehouse(words);
+  expect([status, err]).toEqual([2, expect.stringContaining(message)]);
+});

@@ -10,9 +10,9 @@ import { faultOf } from "../fault.ts";
 import { DEFAULT_LIFETIMES, type Lifetimes } from "../oauth/lifetimes.ts";
 import { SigningKeyRing } from "../oauth/signing-key.ts";
 import { AuthorizationLimit, DEFAULT_ABUSE_LIMITS, FailureLimit, type AbuseLimits } from "./abuse-limits.ts";
-import { noted, peerLeft, recordAnswer } from "./answer-record.ts";
+import { noted, recordAnswer } from "./answer-record.ts";
 import { DocumentFetcher, type DocumentFetcherOptions } from "./document-fetch.ts";
-import { BodyTooLarge, PeerLeft } from "./body-bytes.ts";
+import { bodyUnread, BodyUnread } from "./body-bytes.ts";
 import { Endpoints, type HostContext } from "./endpoints.ts";
 import { Engine, EngineFailure } from "./engine.ts";
 import { authorizationServerMetadata, openidConfiguration } from "./metadata.ts";
@@ -223,8 +223,7 @@ export class AuthorizationServer {
     try {
       return await handler(c);
     } catch (error) {
-      if (error instanceof PeerLeft) return peerLeft();
-      return error instanceof BodyTooLarge ? tooLarge() : this.#failed(error, c);
+      return error instanceof BodyUnread ? bodyUnread(error, c) : this.#failed(error, c);
     }
   }
 
@@ -278,9 +277,4 @@ function wrongMethod(handlers: Endpoint["handlers"]): Response {
   const allow = "GET" in handlers ? ["HEAD", ...Object.keys(handlers)] : Object.keys(handlers);
   const answer = new Response(null, { status: 405, headers: { allow: allow.join(", ") } });
   return noted(answer, { reason: "method_not_allowed" });
-}
-
-function tooLarge(): Response {
-  const body = { error: "invalid_request", error_description: "the body is too large" };
-  return noted(Response.json(body, { status: 413 }), { reason: "content_too_large" });
 }

@@ -8,10 +8,10 @@ import { faultOf } from "../fault.ts";
 import type { GrantedIdentity } from "../oauth/identity.ts";
 import { UserPins } from "../oauth/user-pin.ts";
 import { DEFAULT_ABUSE_LIMITS } from "./abuse-limits.ts";
-import { noted, peerLeft, recordAnswer } from "./answer-record.ts";
+import { noted, recordAnswer } from "./answer-record.ts";
 import { Callback } from "./callback.ts";
 import { Consent } from "./consent.ts";
-import { BodyTooLarge, PeerLeft } from "./body-bytes.ts";
+import { bodyUnread, BodyUnread } from "./body-bytes.ts";
 import type { HostContext } from "./endpoints.ts";
 import type { PageProblem } from "./engine-exchange.ts";
 import type { GitHubSettings } from "./github-options.ts";
@@ -162,8 +162,7 @@ export class ProviderLogin implements Login {
       return await handler(c);
     } catch (error) {
       if (error instanceof PendingLoginGone) return problemPage(LOGIN_GONE);
-      if (error instanceof PeerLeft) return peerLeft();
-      if (error instanceof BodyTooLarge) return tooLarge();
+      if (error instanceof BodyUnread) return bodyUnread(error, c);
       const message = `login failed: ${faultOf(error)}`;
       this.#log.write(c, { level: "error", event: "oauth_failed", message });
       return problemPage(isStoreAway(this.#options.redis, error) ? LOGIN_UNAVAILABLE : LOGIN_FAILED);
@@ -174,8 +173,4 @@ export class ProviderLogin implements Login {
 function wrongMethod(handlers: Readonly<Record<string, Handler>>): Response {
   const allow = Object.keys(handlers).join(", ");
   return noted(new Response(null, { status: 405, headers: { allow } }), { reason: "method_not_allowed" });
-}
-
-function tooLarge(): Response {
-  return noted(new Response(null, { status: 413 }), { reason: "content_too_large" });
 }

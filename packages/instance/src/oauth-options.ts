@@ -124,7 +124,8 @@ export const OAUTH_OPTIONS = {
   ),
   metadataDocumentsPerMinute: integerOption({
     env: "GATEHOUSE_METADATA_DOCUMENTS_PER_MINUTE",
-    describe: "Client ID metadata documents that are fetched within a minute.",
+    describe:
+      "Client ID metadata documents, and key sets of clients, that are fetched within a minute; for one address a third of them, and beyond the limit five.",
     min: 1,
     max: 100_000,
     fallback: 60,

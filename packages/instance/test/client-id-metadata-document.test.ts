@@ -7,12 +7,19 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { exportJWK, generateKeyPair } from "jose";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { SealingKeys } from "@gatehouse/shared/sealing";
+import { rotateSigningKeys } from "@gatehouse/shared/signing-key-record";
 import { createCertificateAuthority } from "@gatehouse/testbed/certificate-authority";
-import { DocumentFetcher, isPublicAddress } from "../src/authorization-server/document-fetch.ts";
+import {
+  DocumentFetcher,
+  isPublicAddress,
+  type DocumentFetcherOptions,
+} from "../src/authorization-server/document-fetch.ts";
 import { clientAssertion } from "./support/client-assertion.ts";
-import { Harness, type Answer, type BrowserEnd } from "./support/authorization-server-harness.ts";
+import { Harness, PEER_FIELD, type Answer, type BrowserEnd } from "./support/authorization-server-harness.ts";
 
 type Page = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -22,6 +29,7 @@ let caPem: string;
 let site: Server;
 let port: number;
 let host: Harness;
+let documents: DocumentFetcherOptions;
 /** What the site serves, and every request it saw. */
 let pages: Record<string, Page> = {};
 let seen: string[] = [];
@@ -45,15 +53,13 @@ beforeAll(async () => {
   site.listen(0, "127.0.0.1");
   await once(site, "listening");
   ({ port } = site.address() as AddressInfo);
-  host = await Harness.start({
-    options: {
-      documents: {
-        isAllowedAddress: (address) => address === "127.0.0.1",
-        lookup: resolveToLoopback,
-        ca: caPem,
-      },
-    },
-  });
+  documents = {
+    isAllowedAddress: (address) => address === "127.0.0.1",
+    lookup: resolveToLoopback,
+    ca: caPem,
+    fetchesPerMinute: 1000,
+  };
+  host = await Harness.start({ options: { documents } });
 });
 beforeEach(() => {
   pages = {};
@@ -338,15 +344,15 @@ describe("the guard of the fetcher", () => {
     ["a decimal one", () => `https://2130706433:${port}/a`],
   ])("%s of this machine is refused without a connection", async (_name, id) => {
     const fetcher = new DocumentFetcher({ ca: caPem });
-    expect(fetcher.mayFetch(id())).toBe(false);
-    await expect(fetcher.fetch(id(), {})).rejects.toThrow(/may not be connected to/);
+    expect(fetcher.isFetchable(id())).toBe(false);
+    await expect(fetcher.document(id())).rejects.toThrow(/may not be connected to/);
     expect(connections).toBe(0);
     await fetcher.close();
   });
 
   test("a name that resolves to a private address is refused without a connection", async () => {
     const fetcher = new DocumentFetcher({ lookup: resolveToLoopback, ca: caPem });
-    await expect(fetcher.fetch(url("/a"), {})).rejects.toThrow(/fetch failed/);
+    await expect(fetcher.document(url("/a"))).rejects.toThrow(/fetch failed/);
     expect(connections).toBe(0);
     await fetcher.close();
   });
@@ -357,7 +363,7 @@ describe("the guard of the fetcher", () => {
       { address: "127.0.0.1", family: 4 },
     ]);
     const fetcher = new DocumentFetcher({ lookup: mixed, ca: caPem });
-    await expect(fetcher.fetch(url("/a"), {})).rejects.toThrow(/fetch failed/);
+    await expect(fetcher.document(url("/a"))).rejects.toThrow(/fetch failed/);
     expect(connections).toBe(0);
     await fetcher.close();
   });
@@ -379,17 +385,122 @@ describe("the guard of the fetcher", () => {
         return address === "127.0.0.1";
       },
     });
-    expect((await fetcher.fetch(url("/a"), {})).status).toBe(200);
+    expect((await fetcher.document(url("/a"))).status).toBe(200);
     expect([asked, looked, connections]).toEqual([1, ["127.0.0.1"], 1]);
     // A second document makes its own connection with its own look.
-    await expect(fetcher.fetch(url("/a"), {})).rejects.toThrow(/fetch failed/);
+    await expect(fetcher.document(url("/a"))).rejects.toThrow(/fetch failed/);
     expect(connections).toBe(1);
     await fetcher.close();
   });
 
-  test("a bound on fetches keeps the host from being anyone's crawler", () => {
-    const fetcher = new DocumentFetcher({ fetchesPerMinute: 3 });
-    const allowed = Array.from({ length: 5 }, (_, count) => fetcher.mayFetch(`https://a${count}.example/x`));
-    expect(allowed).toEqual([true, true, true, false, false]);
+  test.each(["document", "keySet"] as const)(
+    "a %s that unpacks to megabytes is left where it is too much",
+    async (kind) => {
+      pages["/bomb"] = (_request, response) => {
+        response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" });
+        response.end(gzipSync(Buffer.alloc(50_000_000, " ")));
+      };
+      const fetcher = new DocumentFetcher(documents);
+      await expect(fetcher[kind](url("/bomb"))).rejects.toThrow(/too large/);
+      await fetcher.close();
+    },
+  );
+});
+
+describe("fetches within a minute", () => {
+  const redirect = "https://client.example/cb";
+  const elsewhere = "198.51.100.1";
+  let limited: Harness;
+  beforeEach(async () => {
+    limited = await Harness.start({ options: { documents: { ...documents, fetchesPerMinute: 6 } } });
   });
+  afterEach(async () => {
+    await limited.stop();
+  });
+
+  async function start(clientId: string, ip = "192.0.2.1"): Promise<Answer> {
+    const parameters = new URLSearchParams({
+      response_type: "code",
+      client_id: clientId,
+      redirect_uri: redirect,
+      code_challenge: "x".repeat(43),
+      code_challenge_method: "S256",
+    });
+    return await limited.request(`/authorize?${parameters.toString()}`, { headers: { [PEER_FIELD]: ip } });
+  }
+
+  /** Metadata documents until the address has had its part. */
+  async function useUp(ip: string): Promise<Answer> {
+    for (let count = 0; ; count += 1) {
+      const answer = await start(url(`/none-${count}`), ip);
+      if (answer.status !== 400) return answer;
+    }
+  }
+
+  test("are a part of what there is for one address, which is told to try again", async () => {
+    const refused = await useUp("192.0.2.1");
+    expect(refused.status).toBe(503);
+    expect(refused.text).toContain("temporarily_unavailable");
+    expect(Number(refused.headers["retry-after"])).toBeGreaterThan(0);
+    expect(seen).toHaveLength(2);
+    const ended = limited.records.filter(({ event }) => event === "request_ended");
+    expect(ended.at(-1)).toMatchObject({ status: 503, reason: "temporarily_unavailable (RFC 6749 4.1.2.1)" });
+    const id = serve("/honest.json", { redirect_uris: [redirect] });
+    expect((await start(id, elsewhere)).status).toBe(303);
+  });
+
+  test("that are used up by many addresses leave every other its own", async () => {
+    for (const last of [1, 2, 3, 4]) await useUp(`192.0.2.${last}`);
+    const id = serve("/honest.json", { redirect_uris: [redirect] });
+    expect((await start(id, elsewhere)).status).toBe(303);
+  });
+
+  test("a document that was known is good for a refresh and a consent page when its peer may have nothing fetched", async () => {
+    const id = serve("/known.json", { redirect_uris: [redirect] });
+    const verifier = randomBytes(32).toString("base64url");
+    const code_challenge = createHash("sha256").update(verifier).digest("base64url");
+    const asked = { response_type: "code", client_id: id, redirect_uri: redirect, code_challenge };
+    const { params } = await limited.authorize({ ...asked, code_challenge_method: "S256" });
+    const form = { client_id: id, redirect_uri: redirect, code_verifier: verifier };
+    const code = params.get("code") ?? "";
+    const tokens = await limited.post("/token", { ...form, grant_type: "authorization_code", code });
+    const refresh_token = tokens.json["refresh_token"] as string;
+    await forgetDocuments();
+    await useUp("34.162.102.82");
+    const refresh = { client_id: id, grant_type: "refresh_token", refresh_token };
+    expect((await limited.post("/token", refresh)).status).toBe(200);
+    await forgetDocuments();
+    const again = await limited.authorize({ ...asked, code_challenge_method: "S256" });
+    expect(again.params.get("code")).toBeTruthy();
+    const unknown = await limited.post("/token", { ...refresh, client_id: url("/unknown.json") });
+    expect([unknown.status, unknown.json["error"]]).toEqual([503, "temporarily_unavailable"]);
+  });
+
+  test("count key sets", async () => {
+    const { privateKey } = await generateKeyPair("RS256");
+    const client = await limited.register({
+      redirect_uris: [redirect],
+      token_endpoint_auth_method: "private_key_jwt",
+      jwks_uri: url("/no-keys.json"),
+    });
+    const clientId = client.json["client_id"] as string;
+    const ask = async (): Promise<number> => {
+      const assertion = { clientId, audience: limited.origin, kid: "k", jti: randomUUID(), privateKey };
+      const proof = await clientAssertion(assertion);
+      return (await limited.post("/token", { grant_type: "refresh_token", refresh_token: "x", ...proof }))
+        .status;
+    };
+    const statuses = [await ask(), await ask(), await ask(), await ask()];
+    expect(statuses).toEqual([401, 401, 503, 503]);
+    expect(seen).toEqual(["/no-keys.json", "/no-keys.json"]);
+  });
+
+  /** Another signing key makes another engine, which knows no document yet. */
+  async function forgetDocuments(): Promise<void> {
+    const { redis, hostname, secret, server } = limited;
+    const sealing = SealingKeys.parse(secret, [])?.forHostname(hostname);
+    if (sealing === undefined) throw new TypeError("bad secret");
+    await rotateSigningKeys({ redis, hostname, sealing }, 1800);
+    server.signingKeysTold(await redis.get(server.signingKeys.key));
+  }
 });

@@ -82,6 +82,31 @@ export class AuthorizationLimit {
   }
 }
 
+/** One of so many parts of what there is in all: what a single address gets of it at most, so that it never uses up everything. */
+const ADDRESSES_TO_USE_UP_ALL = 3;
+
+/** What peers make this host fetch: metadata documents of clients, and their key sets. */
+export class FetchLimit {
+  readonly #inAll: RateLimit;
+  readonly #perAddress: RateLimit;
+  readonly #share = new AddressShare();
+
+  constructor(fetchesPerMinute: number) {
+    this.#inAll = perMinute(fetchesPerMinute);
+    this.#perAddress = perMinute(Math.ceil(fetchesPerMinute / ADDRESSES_TO_USE_UP_ALL));
+  }
+
+  /** Returns 0 when this one is taken, else the milliseconds to wait. */
+  take(ip: string): number {
+    const now = performance.now();
+    const wait = this.#perAddress.take(addressGroup(ip), now);
+    if (wait > 0) return wait;
+    const isWithinShare = this.#share.take(ip);
+    const waitForAll = this.#inAll.take(ALL, now);
+    return isWithinShare ? 0 : waitForAll;
+  }
+}
+
 /** What a request to `/token`, `/revoke` or `/introspect` shows, as far as limits count by it. */
 export interface Shown {
   readonly ip: string;

@@ -9,12 +9,19 @@ import type { App, AppBindings } from "../app.ts";
 import { faultOf } from "../fault.ts";
 import { DEFAULT_LIFETIMES, type Lifetimes } from "../oauth/lifetimes.ts";
 import { SigningKeyRing } from "../oauth/signing-key.ts";
-import { AuthorizationLimit, DEFAULT_ABUSE_LIMITS, FailureLimit, type AbuseLimits } from "./abuse-limits.ts";
+import {
+  AuthorizationLimit,
+  DEFAULT_ABUSE_LIMITS,
+  FailureLimit,
+  retryAfter,
+  type AbuseLimits,
+} from "./abuse-limits.ts";
 import { noted, recordAnswer } from "./answer-record.ts";
 import { DocumentFetcher, type DocumentFetcherOptions } from "./document-fetch.ts";
 import { bodyUnread, BodyUnread } from "./body-bytes.ts";
 import { Endpoints, type HostContext } from "./endpoints.ts";
-import { Engine, EngineFailure } from "./engine.ts";
+import { Engine, EngineFailure, FetchLimitReached } from "./engine.ts";
+import type { PageProblem } from "./engine-exchange.ts";
 import { authorizationServerMetadata, openidConfiguration } from "./metadata.ts";
 import { OAuthStore } from "./oauth-store.ts";
 import { oauthReason } from "./oauth-reason.ts";
@@ -223,12 +230,14 @@ export class AuthorizationServer {
     try {
       return await handler(c);
     } catch (error) {
-      return error instanceof BodyUnread ? bodyUnread(error, c) : this.#failed(error, c);
+      if (error instanceof BodyUnread) return bodyUnread(error, c);
+      if (error instanceof FetchLimitReached) return this.#unavailable(c, retryAfter(error.waitMs));
+      return this.#failed(error, c);
     }
   }
 
   #failed(error: unknown, c: HostContext): Response {
-    const { redis, login } = this.#options;
+    const { redis } = this.#options;
     const cause = error instanceof Error ? (error.cause ?? error) : error;
     const isAway = isStoreAway(redis, cause);
     // What the engine failed at it has recorded itself.
@@ -236,18 +245,31 @@ export class AuthorizationServer {
       const message = `failed: ${faultOf(cause)}`;
       this.#engine.record(traceOf(c), { level: "error", event: "oauth_failed", message });
     }
-    const problem = isAway
-      ? { status: 503, error: "temporarily_unavailable", description: "please try again in a moment" }
-      : { status: 500, error: "server_error", description: "something failed on this server" };
+    if (isAway) return this.#unavailable(c, RETRY_AFTER);
+    return this.#problem(c, {
+      status: 500,
+      error: "server_error",
+      description: "something failed on this server",
+    });
+  }
+
+  #unavailable(c: HostContext, seconds: string): Response {
+    const answer = this.#problem(c, {
+      status: 503,
+      error: "temporarily_unavailable",
+      description: "please try again in a moment",
+    });
+    answer.headers.set("retry-after", seconds);
+    return answer;
+  }
+
+  #problem(c: HostContext, problem: PageProblem): Response {
+    const { status, error, description } = problem;
     const answer = c.req.path.startsWith("/authorize")
-      ? login.errorPage(problem)
-      : Response.json(
-          { error: problem.error, error_description: problem.description },
-          { status: problem.status },
-        );
+      ? this.#options.login.errorPage(problem)
+      : Response.json({ error, error_description: description }, { status });
     answer.headers.set("cache-control", "no-store");
-    if (isAway) answer.headers.set("retry-after", RETRY_AFTER);
-    return noted(answer, { reason: oauthReason(problem.error) });
+    return noted(answer, { reason: oauthReason(error) });
   }
 }
 

@@ -2,6 +2,8 @@ import { lookup as systemLookup, type LookupAddress, type LookupOptions } from "
 import { isIP, type LookupFunction } from "node:net";
 import { Agent, fetch as guardedFetch } from "undici";
 import { AddressList, canonicalIp } from "@gatehouse/shared/address";
+import { RecentMap } from "@gatehouse/shared/recent-map";
+import { FetchLimit } from "./abuse-limits.ts";
 
 /**
  * Addresses that are never a client's metadata server: IANA's special-purpose registries (RFC 6890 and later), multicast, and the
@@ -62,25 +64,45 @@ export interface DocumentFetcherOptions {
   readonly lookup?: typeof systemLookup;
   /** PEM certificates that are trusted beside the usual ones. */
   readonly ca?: string;
-  /** Fetches that may start within a minute. Default 60. */
+  /** Fetches that may start within a minute. Default 60. A third of them for one address. */
   readonly fetchesPerMinute?: number;
 }
+
+/** Most octets of what is fetched, as they are read: what a compressed body becomes counts. */
+export const MAX_DOCUMENT_BYTES = 5 * 1024;
+export const MAX_KEY_SET_BYTES = 32 * 1024;
+
+/** What a site answered last. */
+interface Kept {
+  readonly body: Buffer;
+  readonly headers: readonly [string, string][];
+  /** Of `performance.now()`. */
+  readonly at: number;
+}
+
+/** A document stands in for one that may not be fetched now for that long: longer than a login takes. */
+const DOCUMENT_KEPT_MS = 3_600_000;
+/** A key set is good for that long without a question; the engine asks for it at every request of a client that is a document. */
+const KEY_SET_KEPT_MS = 60_000;
+/** Most sites of either kind whose answer is kept, a few MiB in all. */
+const MAX_KEPT = 500;
+const MAX_KEY_SETS_KEPT = 100;
 
 /**
  * Fetches what clients point at: metadata documents and key sets. The URL comes from anybody, so the connection is made only to an
  * address that was looked at: the check is the name resolution of the connection itself, and a name that answers differently a
- * moment later (DNS rebinding) is never asked again. No redirects; time and size are bounded by the engine (2.5 s, 5 KiB).
+ * moment later (DNS rebinding) is never asked again. No redirects; the engine bounds the time (2.5 s, the body included).
  */
 export class DocumentFetcher {
   readonly #isAllowed: (address: string) => boolean;
   readonly #agent: Agent;
-  readonly #limit: number;
-  #window = 0;
-  #started = 0;
+  readonly #limit: FetchLimit;
+  readonly #documents = new RecentMap<Kept>(MAX_KEPT);
+  readonly #keySets = new RecentMap<Kept>(MAX_KEY_SETS_KEPT);
 
   constructor(options: DocumentFetcherOptions = {}) {
     this.#isAllowed = options.isAllowedAddress ?? isPublicAddress;
-    this.#limit = options.fetchesPerMinute ?? 60;
+    this.#limit = new FetchLimit(options.fetchesPerMinute ?? 60);
     this.#agent = new Agent({
       connect: {
         lookup: guardedLookup(options.lookup ?? systemLookup, this.#isAllowed),
@@ -94,34 +116,63 @@ export class DocumentFetcher {
     });
   }
 
-  /** True when the client id may be fetched: it has a path (MCP, "Client ID Metadata Documents") and the minute has room. */
-  mayFetch(clientId: string): boolean {
+  /** True when the client id is one that may be fetched: it has a path (MCP, "Client ID Metadata Documents"). */
+  isFetchable(clientId: string): boolean {
     const url = URL.parse(clientId);
-    if (url === null || url.pathname === "/" || !this.#mayConnect(url)) return false;
-    const window = Math.floor(Date.now() / 60_000);
-    if (window !== this.#window) this.#started = 0;
-    this.#window = window;
-    this.#started += 1;
-    return this.#started <= this.#limit;
+    return url !== null && url.pathname !== "/" && this.#mayConnect(url);
   }
 
-  /** As `fetch`, for https URLs of allowed hosts only. */
-  async fetch(url: string | URL | Request, init: RequestInit): Promise<Response> {
-    const parsed = new URL(url instanceof Request ? url.url : url);
+  /** Counts one fetch for the peer that causes it. Returns 0 when it is taken, else the milliseconds to wait. */
+  take(ip: string): number {
+    return this.#limit.take(ip);
+  }
+
+  /** Returns a document as it was when it was fetched last, if that is not long ago. */
+  keptDocument(url: string): Response | undefined {
+    return keptIn(this.#documents, url, DOCUMENT_KEPT_MS);
+  }
+
+  /** Returns a key set that needs no fetch. */
+  keptKeySet(url: string): Response | undefined {
+    return keptIn(this.#keySets, url, KEY_SET_KEPT_MS);
+  }
+
+  async document(url: string, signal?: AbortSignal | null): Promise<Response> {
+    return await this.#fetch(url, { maxBytes: MAX_DOCUMENT_BYTES, kept: this.#documents }, signal);
+  }
+
+  async keySet(url: string, signal?: AbortSignal | null): Promise<Response> {
+    return await this.#fetch(url, { maxBytes: MAX_KEY_SET_BYTES, kept: this.#keySets }, signal);
+  }
+
+  /** As `fetch`, for https URLs of allowed hosts only; the body is there as a whole. */
+  async #fetch(
+    url: string,
+    { maxBytes, kept }: { maxBytes: number; kept: RecentMap<Kept> },
+    signal: AbortSignal | null = null,
+  ): Promise<Response> {
+    const parsed = new URL(url);
     if (!this.#mayConnect(parsed)) throw new TypeError("the address may not be connected to");
-    const { signal } = init;
     const response = await guardedFetch(parsed, {
       method: "GET",
       headers: { accept: "application/json" },
       redirect: "manual",
       dispatcher: this.#agent,
-      ...(signal === null || signal === undefined ? {} : { signal }),
+      signal,
     });
-    if (response.status === 200 && !isJson(response.headers.get("content-type"))) {
-      await response.body?.cancel();
+    const { status, body } = response;
+    if (status !== 200) {
+      await body?.cancel();
+      return new Response(null, { status });
+    }
+    if (!isJson(response.headers.get("content-type"))) {
+      await body?.cancel();
       throw new TypeError("the document is not JSON");
     }
-    return response;
+    const headers = [...response.headers];
+    const known = { body: await readWithin(body ?? [], maxBytes), headers, at: performance.now() };
+    kept.set(url, known);
+    return responseOf(known);
   }
 
   async close(): Promise<void> {
@@ -133,6 +184,27 @@ export class DocumentFetcher {
     const literal = url.hostname.replace(/^\[(.*)\]$/, "$1");
     return url.protocol === "https:" && (isIP(literal) === 0 || this.#isAllowed(literal));
   }
+}
+
+/** Leaving the loop cancels the rest. */
+async function readWithin(body: AsyncIterable<Uint8Array> | [], maxBytes: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > maxBytes) throw new RangeError("the document is too large");
+  }
+  return Buffer.concat(chunks);
+}
+
+function keptIn(kept: RecentMap<Kept>, url: string, maxAgeMs: number): Response | undefined {
+  const known = kept.get(url);
+  return known !== undefined && performance.now() - known.at < maxAgeMs ? responseOf(known) : undefined;
+}
+
+function responseOf({ body, headers }: Kept): Response {
+  return new Response(new Uint8Array(body), { headers: [...headers] });
 }
 
 function isJson(contentType: string | null): boolean {

@@ -38,8 +38,10 @@ export class EngineRequest extends IncomingMessage {
   readonly trace: Trace;
   readonly hasLeft: () => boolean;
   readonly presentedToken: string | undefined;
-  /** Metadata documents that this request had fetched: a failure is not asked for again. */
-  readonly fetched = new Set<string>();
+  /** Metadata documents that this request had fetched, or had to take as they were before. A failure is not asked for again. */
+  readonly documents = new Map<string, "fetched" | "kept">();
+  /** Milliseconds after which what this request needs may be fetched; 0 where nothing was refused for want of that. */
+  fetchWaitMs = 0;
   /** Who stands behind the code of this request, read before the code is consumed: a replay may revoke it a moment later. */
   granted: { readonly grantId: string; readonly identity: GrantedIdentity } | undefined;
   /** For whom the engine worked, as far as it came. */

@@ -30,6 +30,17 @@ export class EngineFailure extends Error {
   override readonly name = "EngineFailure";
 }
 
+/** What the client is could not be fetched, because the peer or all together had too much fetched: it is to try again. */
+export class FetchLimitReached extends Error {
+  override readonly name = "FetchLimitReached";
+  readonly waitMs: number;
+
+  constructor(waitMs: number) {
+    super("too many documents of clients were fetched in this minute");
+    this.waitMs = waitMs;
+  }
+}
+
 /** oidc-provider with this host's keys: called with requests made for it, heard for what it did. */
 export class Engine {
   readonly #options: EngineOptions;
@@ -59,7 +70,7 @@ export class Engine {
     return this.#provider;
   }
 
-  /** @throws {EngineFailure} */
+  /** @throws {EngineFailure} @throws {FetchLimitReached} */
   async call(call: Omit<EngineCall, "host">): Promise<EngineAnswer> {
     const request = new EngineRequest({ ...call, host: this.#host });
     const response = new EngineResponse(request);
@@ -68,6 +79,9 @@ export class Engine {
     if (request.failure !== undefined && !response.hasHeader("location")) {
       throw new EngineFailure("the authorization server failed", { cause: request.failure });
     }
+    // Clients take `invalid_client` for the end and drop what they have.
+    if (request.fetchWaitMs > 0 && response.statusCode >= 400)
+      throw new FetchLimitReached(request.fetchWaitMs);
     return { response, problem: request.pageProblem, who: request.who };
   }
 

@@ -11,7 +11,8 @@ import { canonicalResource, endpointResource, type ResourceHost } from "../oauth
 import type { SigningKeys } from "../oauth/signing-key.ts";
 import { accountOf, findAccount, tokenPayload } from "./account.ts";
 import { compareSecrets } from "./client-adapter.ts";
-import type { DocumentFetcher } from "./document-fetch.ts";
+import { MAX_DOCUMENT_BYTES, MAX_KEY_SET_BYTES, type DocumentFetcher } from "./document-fetch.ts";
+import { engineFetch, mayFetchDocument } from "./engine-fetch.ts";
 import { EngineRequest, SESSION_COOKIE } from "./engine-exchange.ts";
 import { nowSeconds, type OAuthStore } from "./oauth-store.ts";
 import type { Login } from "./pending-login.ts";
@@ -67,7 +68,13 @@ export function buildProvider(options: ProviderOptions, keys: SigningKeys): Prov
         if (name === EXTRA_CLIENT_METADATA[0]) applyClientPolicy(metadata, options.redirectSchemes);
       },
     },
-    fetch: async (url, init) => await options.documents.fetch(url, init ?? {}),
+    fetch: async (url, init) =>
+      await engineFetch(options.documents, url instanceof Request ? url.url : url.toString(), init?.signal),
+    fetchResponseBodyLimits: {
+      "client_id metadata document": MAX_DOCUMENT_BYTES,
+      jwks_uri: MAX_KEY_SET_BYTES,
+      sector_identifier_uri: 0,
+    },
   });
   provider.proxy = false;
   provider.silent = true;
@@ -190,12 +197,9 @@ function features(options: ProviderOptions): Configuration["features"] {
     clientIdMetadataDocument: {
       enabled: true,
       ack: "draft-02",
-      allowFetch: async ({ req }: KoaContextWithOIDC, clientId: string) => {
-        // The engine looks for the client once more when it reports that there is none.
-        if (!(req instanceof EngineRequest) || req.fetched.has(clientId)) return false;
-        req.fetched.add(clientId);
-        return documents.mayFetch(clientId);
-      },
+      // Without a context when a consent page asks who the client is.
+      allowFetch: async (context: KoaContextWithOIDC | undefined, clientId: string) =>
+        mayFetchDocument(documents, context?.req, clientId),
       allowClient: async () => true,
       // Every token request looks at the document: a client must not fail because its site is away for a moment.
       cacheDuration: { min: 300, max: 86_400 },

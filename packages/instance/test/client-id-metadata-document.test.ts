@@ -267,6 +267,7 @@ describe("a document that is refused sends nobody anywhere", () => {
     ["encoded dot segments", () => `https://${NAME}:${port}/a/%2e%2e/b`],
     ["a fragment", () => `https://${NAME}:${port}/a#b`],
     ["userinfo", () => `https://user@${NAME}:${port}/a`],
+    ["a scheme in capitals", () => `HTTPS://${NAME}:${port}/a`],
     ["http", () => `http://${NAME}:${port}/a`],
   ])("an id with %s is never fetched", async (_name, id) => {
     const { end } = await authorize(id(), redirect);

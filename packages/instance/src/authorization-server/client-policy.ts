@@ -1,4 +1,5 @@
 import { errors, type ClientMetadata } from "oidc-provider";
+import { isDocumentClientId } from "../oauth/client-id.ts";
 import { checkRedirectUri } from "../oauth/redirect-uri.ts";
 
 /** Metadata of ours that the engine keeps although it does not know it; the first also gives us the hook for every client. */
@@ -21,8 +22,7 @@ const IGNORED = [
  */
 export function applyClientPolicy(metadata: ClientMetadata, schemes: readonly string[]): void {
   for (const name of IGNORED) metadata[name] = undefined;
-  const isDocument = metadata.client_id.startsWith("https://");
-  if (isDocument) applyDocumentPolicy(metadata);
+  if (isDocumentClientId(metadata.client_id)) applyDocumentPolicy(metadata);
   metadata.application_type = applicationType(metadata.redirect_uris, schemes);
 }
 

@@ -3,6 +3,7 @@ import { isIP, type LookupFunction } from "node:net";
 import { Agent, fetch as guardedFetch } from "undici";
 import { AddressList, canonicalIp } from "@gatehouse/shared/address";
 import { RecentMap } from "@gatehouse/shared/recent-map";
+import { isDocumentClientId } from "../oauth/client-id.ts";
 import { FetchLimit } from "./abuse-limits.ts";
 
 /**
@@ -118,7 +119,7 @@ export class DocumentFetcher {
 
   /** True when the client id is one that may be fetched: it has a path (MCP, "Client ID Metadata Documents"). */
   isFetchable(clientId: string): boolean {
-    const url = URL.parse(clientId);
+    const url = isDocumentClientId(clientId) ? URL.parse(clientId) : null;
     return url !== null && url.pathname !== "/" && this.#mayConnect(url);
   }
 

@@ -1,5 +1,6 @@
 import type { Interaction } from "oidc-provider";
 import { revokeGrant } from "@gatehouse/shared/oauth-revocation";
+import { isDocumentClientId } from "../oauth/client-id.ts";
 import { checkRedirectUri } from "../oauth/redirect-uri.ts";
 import type { Engine } from "./engine.ts";
 import { nowSeconds, type OAuthStore } from "./oauth-store.ts";
@@ -76,7 +77,7 @@ export class EngineLogins implements PendingLogins {
         id: client.clientId,
         name: client.clientName,
         uri: client.clientUri,
-        isMetadataDocument: client.clientId.startsWith("https://"),
+        isMetadataDocument: isDocumentClientId(client.clientId),
       },
       redirectUri,
       redirectHost: check.ok ? check.host : redirectUri,

@@ -12,6 +12,7 @@ import {
 import { readStrings } from "@gatehouse/shared/redis-servers";
 import { TrackedKeys } from "@gatehouse/shared/redis-tracking";
 import { tokenRecordSchema } from "@gatehouse/shared/token-record";
+import { isDocumentClientId } from "./client-id.ts";
 import type { Identity } from "./identity.ts";
 import type { TokenClaims } from "./signed-token.ts";
 
@@ -99,7 +100,7 @@ export class LiveTokens {
   async #read({ jti, clientId }: Pick<TokenClaims, "jti" | "clientId">): Promise<TokenStanding> {
     const { hostname } = this.#options;
     // A client that is its metadata document has no record.
-    const hasRecord = !isDocumentClient(clientId);
+    const hasRecord = !isDocumentClientId(clientId);
     const [text, client] = await Promise.all([
       this.#reader.read(tokenKey(jti)),
       hasRecord ? this.#reader.read(clientKey(clientId)) : undefined,
@@ -150,10 +151,6 @@ export class LiveTokens {
     for (const reads of this.#reading.values()) for (const read of reads) read.isStale = true;
     this.#options.onDistrust();
   }
-}
-
-function isDocumentClient(clientId: string): boolean {
-  return clientId.startsWith("https://");
 }
 
 function idsBehind(keys: readonly string[], prefix: string): readonly string[] {

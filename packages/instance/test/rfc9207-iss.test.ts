@@ -21,7 +21,9 @@ describe("RFC 9207: every response names the issuer, byte for byte as in the met
     ["a response mode that is not offered", { response_mode: "form_post" }, "unsupported_response_mode"],
     ["prompt=none, which can't be", { prompt: "none" }, "login_required"],
     ["a request object", { request: "e30.e30." }, "request_not_supported"],
-    ["a repeated parameter", { scope: "mcp" }, "invalid_request"],
+    ["a repeated scope", { scope: "mcp" }, "invalid_request"],
+    ["a repeated response_mode", { response_mode: "query" }, "invalid_request"],
+    ["a repeated prompt", { prompt: "consent" }, "invalid_request"],
   ])("on %s", async (name, parameters, error) => {
     const flow = await host.register({
       redirect_uris: ["https://client.example/cb"],
@@ -36,7 +38,8 @@ describe("RFC 9207: every response names the issuer, byte for byte as in the met
       state: "st-2",
       ...parameters,
     });
-    if (name === "a repeated parameter") query.append("scope", "user");
+    const repeated = /^a repeated (.*)$/.exec(name)?.[1];
+    if (repeated !== undefined) query.append(repeated, query.get(repeated) ?? "");
     const { location, params } = await host.authorize(query);
     expect(location?.origin).toBe("https://client.example");
     expect(params.get("iss")).toBe(host.origin);

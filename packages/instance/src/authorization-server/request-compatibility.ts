@@ -37,7 +37,7 @@ export function authorizationRequest(query: URLSearchParams, host: HostView): UR
   if (query.get("prompt")?.split(" ").includes("none")) rewritten.set("prompt", "none");
   for (const resource of canonicalResources(query, host)) rewritten.append("resource", resource);
   rewritten.set("scope", host.config.auth_allowed_scopes.join(" "));
-  keepRepeated("scope", query, rewritten);
+  for (const name of ["scope", "response_mode", "prompt"]) keepRepeated(name, query, rewritten);
   const requested = knownScopes(query.get("scope"), host);
   if (requested !== undefined) rewritten.set(REQUESTED_SCOPE, requested);
   return rewritten;
@@ -59,7 +59,10 @@ export function tokenRequest(form: URLSearchParams, host: HostView): URLSearchPa
 
 /** A parameter that came twice is refused by the engine (RFC 6749 section 3.1), so it must still be there twice. */
 function keepRepeated(name: string, from: URLSearchParams, to: URLSearchParams): void {
-  for (const value of from.getAll(name).slice(1)) to.append(name, value);
+  const values = from.getAll(name);
+  if (values.length < 2) return;
+  to.delete(name);
+  for (const value of values) to.append(name, value);
 }
 
 /** One that is none of ours stays as it came, for the engine to refuse with `invalid_target`. */

@@ -6,7 +6,7 @@ import { Harness, type Answer, type BrowserEnd } from "./support/authorization-s
 
 let host: Harness;
 beforeAll(async () => {
-  host = await Harness.start();
+  host = await Harness.start({ config: { oauth_admin_users: ["octocat"] } });
 });
 afterAll(async () => {
   await host.stop();

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { Harness } from "./support/authorization-server-harness.ts";
+import { Harness, PUBLIC_CLIENT } from "./support/authorization-server-harness.ts";
 
 let host: Harness;
 beforeAll(async () => {
@@ -48,7 +48,20 @@ describe("authorization server metadata", () => {
 
   test("scopes are those that can be granted: no openid, no offline_access", async () => {
     const { json } = await host.request(FORMS[0] ?? "");
-    expect(json["scopes_supported"]).toEqual(["admin", "user", "mcp"]);
+    expect(json["scopes_supported"]).toEqual(["user", "mcp"]);
+  });
+
+  test.each([
+    ["that have an entry", { oauth_admin_users: ["alice"] }, ["admin", "user", "mcp"]],
+    ["that there are", { auth_allowed_scopes: ["mcp", "reports"] }, ["mcp"]],
+    ["none, unlisted", { oauth_user_users: [], oauth_mcp_users: [] }, undefined],
+  ])("scopes are those of lists %s, in the answer to a registration too", async (_name, config, scopes) => {
+    host.configure(config);
+    const { json } = await host.request(FORMS[0] ?? "");
+    const registered = await host.register(PUBLIC_CLIENT);
+    host.configure({});
+    expect(json["scopes_supported"]).toEqual(scopes);
+    expect(registered.json["scope"]).toBe(scopes?.join(" "));
   });
 
   test("the path of another endpoint has no document", async () => {

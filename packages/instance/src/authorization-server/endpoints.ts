@@ -1,6 +1,7 @@
 import type { LogRecord } from "@gatehouse/shared/log-record";
 import type { Context } from "hono";
 import type { AppBindings } from "../app.ts";
+import { assignableScopes } from "../oauth/scope.ts";
 import type { SigningKeys } from "../oauth/signing-key.ts";
 import {
   retryAfter,
@@ -192,7 +193,7 @@ export class Endpoints {
   #clientAnswer(c: HostContext, response: EngineAnswer["response"]): Response {
     const { json, statusCode } = response;
     if (json === undefined || statusCode >= 400) return toResponse(response);
-    return toResponse(response, registrationAnswer(json, c.env.context.hostConfig.auth_allowed_scopes));
+    return toResponse(response, registrationAnswer(json, assignableScopes(c.env.context.hostConfig)));
   }
 
   #view(c: HostContext): HostView {

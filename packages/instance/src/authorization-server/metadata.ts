@@ -1,4 +1,5 @@
 import type { HostConfig } from "@gatehouse/shared/host-config";
+import { assignableScopes } from "../oauth/scope.ts";
 import { CLIENT_AUTH_METHODS, GRANT_TYPES, SIGNING_ALGORITHMS } from "./protocol.ts";
 
 /**
@@ -6,6 +7,7 @@ import { CLIENT_AUTH_METHODS, GRANT_TYPES, SIGNING_ALGORITHMS } from "./protocol
  * request. `scopes_supported` is what can be granted; clients copy it whole, so nothing else may stand there.
  */
 export function authorizationServerMetadata(origin: string, config: HostConfig): Record<string, unknown> {
+  const scopes = assignableScopes(config);
   return {
     issuer: origin,
     authorization_endpoint: `${origin}/authorize`,
@@ -14,7 +16,8 @@ export function authorizationServerMetadata(origin: string, config: HostConfig):
     jwks_uri: `${origin}/jwks`,
     revocation_endpoint: `${origin}/revoke`,
     introspection_endpoint: `${origin}/introspect`,
-    scopes_supported: config.auth_allowed_scopes,
+    // A list without entries is left out (RFC 8414 section 3.2).
+    ...(scopes.length === 0 ? {} : { scopes_supported: scopes }),
     response_types_supported: ["code"],
     response_modes_supported: ["query"],
     grant_types_supported: GRANT_TYPES,

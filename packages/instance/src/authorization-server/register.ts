@@ -91,7 +91,7 @@ export function registrationAnswer(
   const secret = shown["client_secret"];
   if (typeof secret !== "string" || isSecretHash(secret)) delete shown["client_secret"];
   if (shown["client_secret"] === undefined) delete shown["client_secret_expires_at"];
-  return { ...shown, scope: scopes.join(" ") };
+  return scopes.length === 0 ? shown : { ...shown, scope: scopes.join(" ") };
 }
 
 /** Some clients write null or an empty text for what they do not have. */

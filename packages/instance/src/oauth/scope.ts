@@ -42,15 +42,19 @@ export function scopesFor(
   return narrowed(config, grantableScopes(config, identity), requested);
 }
 
+/** Returns the scopes that the lists give to anybody at all: what is advertised, for clients copy it whole. */
+export function assignableScopes(config: HostConfig): readonly string[] {
+  return SCOPE_LISTS.filter(
+    ([scope, list]) => config.auth_allowed_scopes.includes(scope) && config[list].length > 0,
+  ).map(([scope]) => scope);
+}
+
 /** Returns the scopes that an authorization can lead to, for whoever logs in: what a consent page must name. */
 export function offeredScopes(
   config: HostConfig,
   requested: readonly string[] | undefined,
 ): readonly string[] {
-  const given = SCOPE_LISTS.filter(
-    ([scope, list]) => config.auth_allowed_scopes.includes(scope) && config[list].length > 0,
-  ).map(([scope]) => scope);
-  return narrowed(config, given, requested);
+  return narrowed(config, assignableScopes(config), requested);
 }
 
 /** True when a list names the person by login: only such a login is pinned to its first uid. */

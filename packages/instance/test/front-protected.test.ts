@@ -53,6 +53,10 @@ describe("a protected host", () => {
     });
     for (const path of ["/.well-known/oauth-client", "/.well-known/openid-federation"])
       expect((await front.get(path)).status).toBe(404);
+    const uid = "V1StGXR8_Z5jdHi6B-my".repeat(3).slice(0, 43);
+    expect((await front.get(`/authorize/${uid}`)).status).toBe(400);
+    for (const path of ["/authorize/foo", `/authorize/${uid}x`, `/authorize/${uid}/x`, "/authorize/"])
+      expect((await front.get(path)).status).toBe(401);
     for (const path of ["/", "/mcp", "/mcp/x", "/health", "/.well-known/security.txt"])
       expect((await front.get(path)).status).toBe(401);
     expect(await front.raw(UPGRADE)).toMatch(

@@ -66,6 +66,9 @@ const PREFLIGHT_MAX_AGE = 3600;
 const DISCOVERY = "/.well-known/oauth-authorization-server";
 const OPENID_DISCOVERY = "/.well-known/openid-configuration";
 
+/** The engine's id of a started authorization. What else stands below `/authorize` is the resource's. */
+const UID = String.raw`[\w-]{43}`;
+
 /** What one path does, by method. */
 interface Endpoint {
   readonly handlers: Readonly<Record<string, Handler>>;
@@ -144,7 +147,7 @@ export class AuthorizationServer {
     const scripts = (handlers: Endpoint["handlers"]): Endpoint => ({ handlers, forScripts: true });
     return {
       "/authorize": browser((c) => endpoints.authorize(c)),
-      "/authorize/:uid": browser((c) => endpoints.resume(c)),
+      [`/authorize/:uid{${UID}}`]: browser((c) => endpoints.resume(c)),
       "/register": scripts({ POST: (c) => endpoints.register(c) }),
       "/register/:clientId": scripts({
         GET: (c) => endpoints.manage(c),

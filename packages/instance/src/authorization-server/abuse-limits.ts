@@ -82,8 +82,10 @@ export class AuthorizationLimit {
   }
 }
 
-/** One of so many parts of what there is in all: what a single address gets of it at most, so that it never uses up everything. */
-const ADDRESSES_TO_USE_UP_ALL = 3;
+/** Returns what a single address gets of what there is in all: it never uses up everything. */
+export function partOfAddress(inAll: number): number {
+  return Math.ceil(inAll / 3);
+}
 
 /** What peers make this host fetch: metadata documents of clients, and their key sets. */
 export class FetchLimit {
@@ -93,7 +95,7 @@ export class FetchLimit {
 
   constructor(fetchesPerMinute: number) {
     this.#inAll = perMinute(fetchesPerMinute);
-    this.#perAddress = perMinute(Math.ceil(fetchesPerMinute / ADDRESSES_TO_USE_UP_ALL));
+    this.#perAddress = perMinute(partOfAddress(fetchesPerMinute));
   }
 
   /** Returns 0 when this one is taken, else the milliseconds to wait. */

@@ -4,7 +4,7 @@ import type { RedisClient } from "@gatehouse/shared/redis-connection";
 import type { Hostname } from "@gatehouse/shared/hostname";
 import { registrationCountKey } from "@gatehouse/shared/redis-keys";
 import { checkRedirectUri } from "../oauth/redirect-uri.ts";
-import { AddressShare, perMinute } from "./abuse-limits.ts";
+import { AddressShare, partOfAddress, perMinute } from "./abuse-limits.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -19,8 +19,8 @@ export interface RegistrationLimits {
 export const DEFAULT_REGISTRATION_LIMITS: RegistrationLimits = { perRedirectHost: 60, total: 300 };
 
 /**
- * Counts registrations of one hostname. Never by address alone: all people behind one assistant come from its few addresses, and
- * a limit on those would lock them out together. Nor by redirect host alone: anybody may name that of an assistant. In all they are
+ * Counts registrations of one hostname. By address alone only where it names many redirect hosts: all people behind one assistant
+ * come from its few addresses, and a lower limit on those would lock them out together. Nor by redirect host alone: anybody may name that of an assistant. In all they are
  * counted in Redis, for every process of the hostname; an address that has hardly registered anything is taken beyond that.
  */
 export class RegistrationCounter {
@@ -31,6 +31,7 @@ export class RegistrationCounter {
     readonly schemes: readonly string[];
   };
   readonly #perRedirectHost: RateLimit;
+  readonly #perAddress: RateLimit;
   readonly #share = new AddressShare();
 
   constructor(options: {
@@ -40,7 +41,10 @@ export class RegistrationCounter {
     schemes: readonly string[];
   }) {
     this.#options = options;
-    this.#perRedirectHost = perMinute(options.limits.perRedirectHost);
+    const { perRedirectHost, total } = options.limits;
+    this.#perRedirectHost = perMinute(perRedirectHost);
+    // Never less than one redirect host has: an assistant does not meet it.
+    this.#perAddress = perMinute(Math.max(perRedirectHost, partOfAddress(total)));
   }
 
   /** Returns 0 when this registration is taken, else the milliseconds to wait. */
@@ -49,6 +53,8 @@ export class RegistrationCounter {
       const wait = this.#perRedirectHost.take(`${addressGroup(ip)} ${host}`, performance.now());
       if (wait > 0) return wait;
     }
+    const waitOfAddress = this.#perAddress.take(addressGroup(ip), performance.now());
+    if (waitOfAddress > 0) return waitOfAddress;
     const isWithinShare = this.#share.take(ip);
     const waitForAll = await this.#waitForAll();
     return isWithinShare ? 0 : waitForAll;

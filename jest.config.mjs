@@ -22,6 +22,6 @@ export default {
     project("deploy", "<rootDir>/deploy"),
   ],
   reporters: ["default", `${import.meta.dirname}/jest.verdict.mjs`],
-  testTimeout: 20_000,
+  testTimeout: 60_000,
   maxWorkers: 2,
 };

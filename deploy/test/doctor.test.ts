@@ -395,8 +395,8 @@ const PROTECTED_HOST: readonly Fault[] = [
     name: "a person without the scope",
     plant: () => bed.configure(PROTECTED, { oauth_mcp_users: [], oauth_admin_users: [] }),
     which: async () => ({ host: PROTECTED, args: ["--token", (await bed.token(PROTECTED)).token] }),
-    failed: ["token.accepted"],
-    says: /403[^]*oauth_mcp_users/,
+    failed: ["discovery.scopes", "token.accepted"],
+    says: /never granted[^]*name people in oauth_mcp_users[^]*403[^]*oauth_mcp_users/,
   },
   {
     name: "nobody who may log in",

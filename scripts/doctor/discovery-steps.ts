@@ -180,8 +180,9 @@ async function judgeScopes(chart: Chart): Promise<Finding> {
   const missing = scopes.filter((scope) => !granted.includes(scope));
   if (missing.length > 0)
     return fail(`${missing.join(" ")} is asked for and never granted`, {
-      cause: "resource_scopes names a scope that auth_allowed_scopes does not have",
-      fix: `make resource_scopes in proxy:${request.hostname} a part of auth_allowed_scopes`,
+      cause:
+        "resource_scopes names a scope that auth_allowed_scopes does not have, or that no list gives to anybody",
+      fix: `in proxy:${request.hostname} make resource_scopes a part of auth_allowed_scopes, or name people in ${missing.map((scope) => `oauth_${scope}_users`).join(", ")}`,
     });
   if ([...scopes, ...granted].includes("offline_access"))
     return fail("offline_access is listed", {

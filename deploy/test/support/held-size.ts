@@ -14,6 +14,8 @@ export const MEASURABLE = {
 /** Connections that were closed last end, and their memory with them. */
 const SETTLE_TIMEOUT_MS = 30_000;
 const REST_PAUSE_MS = 3000;
+/** A collection takes about as long: asked for more often, a process would do nothing else. */
+const COLLECT_PAUSE_MS = 20;
 /** Measurements in a row without a change of descriptors before they count as standing still. */
 const STILL = 10;
 
@@ -92,7 +94,8 @@ export function exceeding(now: Sizes, before: Sizes, stepsBytes = 0): string[] {
 }
 
 /** Collects for the next look, too: a signal is not waited for. */
-function measure(pids: Readonly<Record<string, number>>): Sizes {
+async function measure(pids: Readonly<Record<string, number>>): Promise<Sizes> {
+  await delay(COLLECT_PAUSE_MS);
   const sizes = Object.entries(pids).map(([role, pid]) => [role, processSize(pid)] as const);
   for (const pid of Object.values(pids)) process.kill(pid, "SIGUSR2");
   return Object.fromEntries(sizes);

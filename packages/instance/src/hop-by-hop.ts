@@ -33,10 +33,19 @@ export function nominatedNames(connection: string): ReadonlySet<string> | undefi
 
 /** Returns the flat name-value list without the fields named. */
 export function withoutNames(fields: readonly string[], names: ReadonlySet<string>): string[] {
+  return withoutFields(fields, (name) => names.has(name.toLowerCase()));
+}
+
+/** Returns the flat name-value list without the fields that are meant. */
+export function withoutFields(
+  fields: readonly string[],
+  isMeant: (name: string, value: string) => boolean,
+): string[] {
   const kept: string[] = [];
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const name = fields[i] ?? "";
-    if (!names.has(name.toLowerCase())) kept.push(name, fields[i + 1] ?? "");
+    const value = fields[i + 1] ?? "";
+    if (!isMeant(name, value)) kept.push(name, value);
   }
   return kept;
 }

@@ -5,7 +5,7 @@ import {
   isReservedName,
   type ForwardContext,
 } from "./identity-headers.ts";
-import { isHopByHop, nominatedNames, withoutNames } from "./hop-by-hop.ts";
+import { isHopByHop, nominatedNames, withoutFields, withoutNames } from "./hop-by-hop.ts";
 import { claimedIssuer } from "./oauth/signed-token.ts";
 import { ownOrigin } from "./request-context.ts";
 import type { NextTrace } from "./trace-context.ts";
@@ -156,7 +156,10 @@ export function upstreamHeaders(
   rules: UpstreamHeaderRules,
 ): string[] {
   const passed = context.passage?.requestFields(fields.passed) ?? withoutOwnToken(fields, context);
-  const headers = rules.customNames.size === 0 ? passed : withoutCustom(passed, rules.customNames);
+  const headers =
+    rules.customNames.size === 0
+      ? passed
+      : withoutFields(passed, (name) => rules.customNames.has(foldedName(name)));
   headers.push("Host", rules.host ?? context.host);
   appendIdentityHeaders(headers, context, { trace, tracestate: fields.tracestate });
   for (const text of rules.custom) headers.push(text);
@@ -170,24 +173,11 @@ export function upstreamHeaders(
 function withoutOwnToken({ passed, hasJwt }: RequestFields, context: ForwardContext): string[] {
   if (!hasJwt) return passed;
   const issuer = ownOrigin(context);
-  const kept: string[] = [];
-  for (let i = 0; i + 1 < passed.length; i += 2) {
-    const name = passed[i] ?? "";
-    const value = passed[i + 1] ?? "";
-    const isOwn =
+  return withoutFields(
+    passed,
+    (name, value) =>
       name.length === AUTHORIZATION.length &&
       name.toLowerCase() === AUTHORIZATION &&
-      claimedIssuer(value.replace(BEARER_JWT, "eyJ").trim()) === issuer;
-    if (!isOwn) kept.push(name, value);
-  }
-  return kept;
-}
-
-function withoutCustom(fields: readonly string[], customNames: ReadonlySet<string>): string[] {
-  const kept: string[] = [];
-  for (let i = 0; i + 1 < fields.length; i += 2) {
-    const name = fields[i] ?? "";
-    if (!customNames.has(foldedName(name))) kept.push(name, fields[i + 1] ?? "");
-  }
-  return kept;
+      claimedIssuer(value.replace(BEARER_JWT, "eyJ").trim()) === issuer,
+  );
 }

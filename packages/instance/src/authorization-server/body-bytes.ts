@@ -1,5 +1,5 @@
-import { isReset } from "../http2-stream.ts";
 import { discard } from "../request-body.ts";
+import { readWholeBody } from "../whole-body.ts";
 import { noted, peerLeft } from "./answer-record.ts";
 import type { HostContext } from "./endpoints.ts";
 
@@ -19,26 +19,9 @@ const BODY_TIMEOUT_MS = 10_000;
 
 /** Reads a request's body of at most that many octets. @throws {BodyUnread} */
 export async function readBytes(c: HostContext, maxBytes: number): Promise<Buffer> {
-  const { incoming } = c.env;
-  if (incoming.destroyed) throw new BodyUnread("aborted");
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const chunks: Buffer[] = [];
-  let length = 0;
-  const onData = (chunk: Buffer): void => {
-    chunks.push(chunk);
-    length += chunk.length;
-    if (length > maxBytes) reject(new BodyUnread("too_large"));
-  };
-  const onGone = (): void => reject(new BodyUnread("aborted"));
-  const onEnd = (): void => (isReset(incoming) ? onGone() : resolve(Buffer.concat(chunks)));
-  const timer = setTimeout(() => reject(new BodyUnread("timeout")), BODY_TIMEOUT_MS);
-  incoming.on("data", onData).on("end", onEnd).on("close", onGone).on("error", onGone);
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
-    incoming.off("data", onData).off("end", onEnd).off("close", onGone).off("error", onGone);
-  }
+  const read = await readWholeBody(c.env.incoming, { maxBytes, timeoutMs: BODY_TIMEOUT_MS });
+  if (read.kind !== "body") throw new BodyUnread(read.kind);
+  return read.body;
 }
 
 /** The answer to a request whose body was not read to its end; nothing of the rest is waited for. */

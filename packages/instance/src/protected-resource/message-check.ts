@@ -1,10 +1,15 @@
 import type { Request } from "../refusal.ts";
+import { readWholeBody } from "../whole-body.ts";
 import { PEER_LEFT_STATUS } from "../access-log.ts";
 import { errorAnswer, HEADER_MISMATCH, INVALID_REQUEST, rpcAnswer, type Answer } from "./answer.ts";
-import { MAX_CHECKED_BYTES, readCheckedBody } from "./checked-body.ts";
 import { mirrorProblem, readMessages } from "./message-method.ts";
 import type { RequestHead } from "./request-head.ts";
 import { messageNeeds, satisfies, type MessageRule } from "./scope-rules.ts";
+
+/** Most octets of a body that are held to look at it (contract section 5). */
+const MAX_CHECKED_BYTES = 256 * 1024;
+/** Milliseconds a body may take that has to be looked at as a whole. */
+const BODY_TIMEOUT_MS = 60_000;
 
 export interface MessageCheck {
   readonly head: RequestHead;
@@ -69,7 +74,7 @@ async function readMessageBody(
     return errorAnswer(415, "unsupported_media_type", "message_unreadable: Content-Encoding");
   }
   if (contentLength > MAX_CHECKED_BYTES) return tooLarge();
-  const read = await readCheckedBody(source);
+  const read = await readWholeBody(source, { maxBytes: MAX_CHECKED_BYTES, timeoutMs: BODY_TIMEOUT_MS });
   switch (read.kind) {
     case "body":
       return { body: read.body };
